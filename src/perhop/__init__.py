@@ -1,0 +1,1 @@
+"""Perhop: the right transport on every hop of a voice-agent call."""

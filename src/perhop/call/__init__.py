@@ -1,0 +1,1 @@
+"""What joins two legs: the call, its response coordinator, history, barge-in, boundary and taps."""

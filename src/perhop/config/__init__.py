@@ -1,0 +1,37 @@
+"""Settings: ``perhop.toml``, then ``PERHOP_*`` in the environment, then the command line; later ones win.
+
+Nothing is read at import. :func:`load_settings` reads once, at start; every part is handed the piece it needs.
+"""
+
+from __future__ import annotations
+
+from perhop.config.load import ConfigError, load_settings
+from perhop.config.settings import (
+    AgentSettings,
+    BrainSettings,
+    IceServer,
+    KeySettings,
+    LimitSettings,
+    LogSettings,
+    Scope,
+    ServerSettings,
+    Settings,
+    TokenSettings,
+    WebRTCSettings,
+)
+
+__all__ = [
+    "AgentSettings",
+    "BrainSettings",
+    "ConfigError",
+    "IceServer",
+    "KeySettings",
+    "LimitSettings",
+    "LogSettings",
+    "Scope",
+    "ServerSettings",
+    "Settings",
+    "TokenSettings",
+    "WebRTCSettings",
+    "load_settings",
+]

@@ -1,0 +1,252 @@
+"""What can be set, as types: one model a table of ``perhop.toml``. Times are in seconds (``_s``), sizes in bytes."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StringConstraints, model_validator
+
+__all__ = [
+    "AgentSettings",
+    "BrainSettings",
+    "IceServer",
+    "KeySettings",
+    "LimitSettings",
+    "LogSettings",
+    "Scope",
+    "ServerSettings",
+    "Settings",
+    "TokenSettings",
+    "WebRTCSettings",
+]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+ToolReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+Scope = Literal["calls", "tokens", "stats", "admin"]
+"""What an API key may do: start and end calls; mint client secrets; read calls and metrics; everything."""
+
+
+class _Table(BaseModel):
+    """Unknown keys are errors, values never change after start, and no error message repeats an input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ServerSettings(_Table):
+    """``[server]``: where HTTP and WebSocket are served.
+
+    Attributes:
+        port: TCP; 0 takes any free one.
+        trusted_proxies: networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
+        data: folder for what outlives the process; created on first use.
+        drain_s: how long live calls may go on after SIGTERM.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    data: Path = Path(".perhop")
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+
+    @model_validator(mode="after")
+    def _certificate_and_key_come_together(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key must be given together")
+        return self
+
+
+class IceServer(_Table):
+    """A STUN or TURN server handed to pages, in the shape of the browser's ``RTCIceServer``."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: SecretStr | None = None
+
+
+class WebRTCSettings(_Table):
+    """``[webrtc]``: the one UDP port of all peers.
+
+    Attributes:
+        host: address to bind; empty binds every interface.
+        port: UDP; 0 takes any free one. When unset, the composition root uses the number of the HTTP port.
+        announce: addresses put into answers instead of the bound ones (public IP, NAT 1:1, several interfaces).
+        ice_servers: handed to pages; the server itself needs none.
+        ipv6: also bind and announce IPv6 addresses.
+        max_peers: peers at once; a further offer is refused.
+        connect_timeout_s: from the answer to the first connectivity check.
+        lost_timeout_s: silence of ICE consent and media after which a caller counts as gone.
+    """
+
+    host: str = ""
+    port: Port = 0
+    announce: tuple[str, ...] = ()
+    ice_servers: tuple[IceServer, ...] = ()
+    ipv6: bool = True
+    max_peers: Annotated[int, Field(ge=1)] = 500
+    connect_timeout_s: Annotated[float, Field(gt=0, le=120)] = 30.0
+    lost_timeout_s: Annotated[float, Field(gt=0, le=60)] = 8.0
+
+
+class BrainSettings(_Table):
+    """``[brain]``: the built-in Realtime server. Each of the three URLs switches one engine to an OpenAI-compatible
+    HTTP server (base address that ``/audio/transcriptions``, ``/chat/completions`` or ``/audio/speech`` is added to).
+
+    Attributes:
+        language: BCP 47, of recognition and synthesis.
+        stt_engines: recogniser processes; 0 takes one per two cores.
+        tts_engines: synthesiser processes.
+        engine_queue: utterances that may wait for one engine; beyond it they fail with ``engine_overloaded``.
+        http_timeout_s: for one request to a configured URL, connection included.
+    """
+
+    language: str = "en"
+    stt_url: HttpUrl | None = None
+    stt_model: str = "whisper-1"
+    stt_key: SecretStr | None = None
+    llm_url: HttpUrl | None = None
+    llm_model: str = "gpt-4o-mini"
+    llm_key: SecretStr | None = None
+    tts_url: HttpUrl | None = None
+    tts_model: str = "tts-1"
+    tts_key: SecretStr | None = None
+    stt_engines: Annotated[int, Field(ge=0, le=64)] = 1
+    tts_engines: Annotated[int, Field(ge=1, le=64)] = 1
+    engine_queue: Annotated[int, Field(ge=1, le=1024)] = 32
+    http_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+
+
+class KeySettings(_Table):
+    """``[[keys]]``: an API key, stored as its hash; ``perhop keys new`` prints this table.
+
+    Attributes:
+        hash: ``sha256:`` and 64 hex digits of the whole key.
+        agent: the agent of this key's calls that name none.
+    """
+
+    name: Name
+    tenant: Name = "default"
+    scopes: tuple[Scope, ...] = ("calls", "tokens")
+    hash: Sha256Hex
+    agent: Name | None = None
+
+
+class AgentSettings(_Table):
+    """``[[agents]]``: what an agent fixes is locked for its callers; what it leaves unset is theirs to choose.
+
+    Attributes:
+        title: for people; the name when unset.
+        description: one line for the page that lists agents.
+        tools: ``"module:function"`` references to typed Python functions.
+        turn_detection: as in the Realtime session; ``{}`` is not allowed, leave it out instead.
+        greeting: said when the call starts, without the caller speaking first.
+        model: ``local`` (the built-in server) or ``echo``.
+        route: ``gateway`` (media passes through Perhop) or ``direct``.
+        samples: phrases the page suggests to callers.
+        session: further Realtime session fields that this agent fixes.
+    """
+
+    name: Name
+    title: str = ""
+    description: str = ""
+    instructions: str | None = None
+    voice: str | None = None
+    model: str = "local"
+    tools: tuple[ToolReference, ...] = ()
+    turn_detection: dict[str, Any] | None = None
+    greeting: str | None = None
+    route: Literal["gateway", "direct"] = "gateway"
+    samples: tuple[str, ...] = ()
+    session: dict[str, Any] = Field(default_factory=dict)
+
+
+class TokenSettings(_Table):
+    """``[tokens]``: ephemeral client secrets (``ek_…``).
+
+    Attributes:
+        ttl_s: life of a secret whose request names none.
+        single_use: spent by the first answered call; False gives the documented reuse until it expires.
+        allowed_origins: pages that ``GET /api/realtime/token`` serves when keys are configured; empty turns it off.
+        per_minute: secrets that one client address may fetch there.
+        max_live: secrets held at once; minting beyond it is refused.
+    """
+
+    ttl_s: Annotated[int, Field(ge=10, le=7200)] = 600
+    single_use: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    per_minute: Annotated[int, Field(ge=1)] = 30
+    max_live: Annotated[int, Field(ge=1)] = 10_000
+
+
+class LimitSettings(_Table):
+    """``[limits]``: what one process or one caller may use at most.
+
+    Attributes:
+        max_calls: live calls; a further one gets 503.
+        max_call_s: length of a call; then ``session_expired`` and close 1001.
+        max_message_bytes: one WebSocket message.
+        max_body_bytes: one HTTP request body that is not an SDP offer.
+        max_sdp_bytes: one SDP offer.
+        audio_backlog_s: how far a WebSocket caller's audio may run ahead of real time.
+        events_per_s: client events a second, audio apart, after a burst of ``event_burst``.
+        send_queue_bytes: what may wait for a WebSocket caller who does not read; beyond it the call is closed.
+        calls_per_minute: calls that one client address may start.
+    """
+
+    max_calls: Annotated[int, Field(ge=1)] = 500
+    max_call_s: Annotated[int, Field(ge=10, le=86_400)] = 1800
+    max_message_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 16 << 20
+    max_body_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
+    max_sdp_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 << 10
+    audio_backlog_s: Annotated[float, Field(ge=1, le=3600)] = 600.0
+    events_per_s: Annotated[float, Field(gt=0)] = 100.0
+    event_burst: Annotated[int, Field(ge=1)] = 1000
+    send_queue_bytes: Annotated[int, Field(ge=65_536)] = 16 << 20
+    calls_per_minute: Annotated[int, Field(ge=1)] = 600
+
+
+class LogSettings(_Table):
+    """``[log]``: one line an event on stderr; payloads are never logged, at no level."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Settings(_Table):
+    """All settings. ``Settings()`` is the defaults; :func:`~perhop.config.load_settings` reads file and environment.
+
+    Attributes:
+        echo: also offer the agent ``echo``, which returns the caller's audio and text.
+        file: the TOML file these settings came from, if any; set by the loader.
+    """
+
+    server: ServerSettings = ServerSettings()
+    webrtc: WebRTCSettings = WebRTCSettings()
+    brain: BrainSettings = BrainSettings()
+    tokens: TokenSettings = TokenSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    keys: tuple[KeySettings, ...] = ()
+    agents: tuple[AgentSettings, ...] = ()
+    default_agent: Name | None = None
+    echo: bool = False
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for what, names in (("keys", [k.name for k in self.keys]), ("agents", [a.name for a in self.agents])):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: the name {twice[0]!r} is used twice")
+        return self
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder that relative names in the file refer to: the file's own, else the current one."""
+        return self.file.resolve().parent if self.file is not None else Path.cwd()

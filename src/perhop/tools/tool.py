@@ -1,0 +1,95 @@
+"""The ``@tool`` decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar, overload
+
+from perhop.tools.base import DEFAULT_TIMEOUT_S, Effect, Tool, ToolContext
+from perhop.tools.errors import ToolError
+from perhop.tools.function import FunctionTool
+from perhop.tools.schema import Slot
+
+__all__ = ["Effect", "FunctionTool", "Slot", "Tool", "ToolContext", "ToolError", "tool"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@overload
+def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    effect: Effect = "once",
+    samples: Sequence[str] = (),
+    say: str | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    finish: bool = False,
+) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
+
+
+def tool(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    effect: Effect = "once",
+    samples: Sequence[str] = (),
+    say: str | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    finish: bool = False,
+) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
+    """Makes a tool of a typed function. The model sees its name, its docstring and a schema of its parameters.
+
+    ::
+
+        @tool(effect="none", samples=["what is the weather in {city}"], say="It is {sky} in {city}.")
+        def weather(city: str, day: date | None = None) -> dict[str, str]:
+            \"\"\"Looks up the weather.
+
+            Args:
+                city: Where.
+                day: When; today if left out.
+            \"\"\"
+
+    Sync functions run in a thread. A parameter of type :class:`ToolContext` is filled in and hidden from the model.
+    Return anything JSON can express; raise :class:`ToolError` to tell the model why something cannot be done.
+
+    Args:
+        function: given when the decorator is used without parentheses.
+        name: the function's own unless given.
+        title: completes "I can …"; the name in words unless given.
+        description: for the model; the docstring up to its first section unless given.
+        effect: ``"once"`` (the default, being the safe one) if it changes anything: it is confirmed first and never
+            repeated. ``"none"`` if it only looks.
+        samples: phrases that ask for it, with parameters in braces: ``"a {bedrooms} bedroom in {city}"``.
+        say: how the built-in dialogue says the result; fields of the result in braces.
+        timeout_s: from the model's call to the answer.
+        finish: goes on when the caller hangs up.
+
+    Raises:
+        ToolDefinitionError: the function cannot be a tool as it is written.
+    """
+
+    def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:
+        return FunctionTool.of(
+            function,
+            name=name,
+            title=title,
+            description=description,
+            effect=effect,
+            samples=samples,
+            say=say,
+            timeout_s=timeout_s,
+            finish=finish,
+        )
+
+    return decorate if function is None else decorate(function)

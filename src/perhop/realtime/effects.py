@@ -109,9 +109,7 @@ class CloseSession:
     reason: str
 
 
-Effect = (
-    OpenUtterance | CloseUtterance | DropUtterance | Transcribe | StartResponse | CancelResponse | CloseSession
-)
+Effect = OpenUtterance | CloseUtterance | DropUtterance | Transcribe | StartResponse | CancelResponse | CloseSession
 
 
 # -- brain inputs: host → server --------------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ Effect = (
 
 @dataclass(frozen=True, slots=True)
 class VoiceActivity:
-    """Speech probability (0–1) of one VAD window ending at ``end_ms`` of session audio time."""
+    """Speech probability (0 to 1) of one VAD window ending at ``end_ms`` of session audio time."""
 
     probability: float
     end_ms: int

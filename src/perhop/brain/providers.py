@@ -6,7 +6,7 @@ live in processes of their own and answer through these objects.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -130,8 +130,8 @@ class Mind(Protocol):
     def judge(self, history: Sequence[Item], partial: str) -> Completeness:
         """Whether ``partial``, said now, is a finished turn."""
 
-    def respond(self, request: StartResponse) -> AsyncIterator[Said | FunctionCall]:
-        """The reply. Closing the iterator cancels it."""
+    def respond(self, request: StartResponse) -> AsyncGenerator[Said | FunctionCall, None]:
+        """The reply. Closing the generator cancels it."""
 
 
 class MindProvider(Protocol):
@@ -140,5 +140,5 @@ class MindProvider(Protocol):
 
 
 class SpeechSynthesiser(Protocol):
-    def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[bytes]:
-        """PCM in chunks of any size, faster than real time. Closing the iterator cancels at once."""
+    def speak(self, text: str, *, voice: str, speed: float) -> AsyncGenerator[bytes, None]:
+        """PCM in chunks of any size, faster than real time. Closing the generator cancels at once."""

@@ -1,0 +1,50 @@
+# Perhop: `make run` needs Python 3.11+ with venv, nothing else; `make test` installs what the tests drive.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+SYSTEM_PACKAGES := chromium fonts-dejavu-core
+
+.PHONY: help setup setup-dev system run test lint format types layers bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.run ## Create .venv with everything needed to run
+
+setup-dev: $(VENV)/.dev ## The same, with what tests and checks need
+
+system: ## Install the Debian packages the tests drive (as root; otherwise says what is missing)
+	@sh tools/system-packages.sh $(SYSTEM_PACKAGES)
+
+run: setup ## Start Perhop on http://127.0.0.1:8080 and print the address of the demo page
+	$(BIN)/perhop serve --port $(PORT)
+
+test: setup-dev system lint ## Lint, types, import layers and all tests
+	$(BIN)/python -m pytest
+
+lint: setup-dev ## Style, types, import layers
+	$(BIN)/ruff check src tests bench examples
+	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev ## Rewrite the source in the project's style
+	$(BIN)/ruff check --fix src tests bench examples
+	$(BIN)/ruff format src tests bench examples
+
+bench: setup-dev ## Run every benchmark; results go to bench/results/
+	$(BIN)/python bench/run.py
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""Agents: who answers a call, with which instructions, voice and tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from perhop.call.ownership import SessionLock
+from perhop.config import AgentSettings
+from perhop.errors import PerhopError
+from perhop.tools.tool import Tool
+
+__all__ = ["Agent", "AgentRegistry", "UnknownAgentError"]
+
+
+class UnknownAgentError(PerhopError):
+    """No agent has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent, ready to take calls.
+
+    Attributes:
+        fixed: the Realtime session fields this agent decides, locked for its callers (tools apart).
+        defaults: session fields it starts with but leaves to its callers.
+        tools: functions Perhop runs for the model, by name.
+        model: name of the kind of model leg.
+        greeting: said first when the caller is connected.
+        samples: phrases to try, for people.
+    """
+
+    name: str
+    title: str = ""
+    description: str = ""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    model: str = "local"
+    greeting: str | None = None
+    route: Literal["gateway", "direct"] = "gateway"
+    samples: tuple[str, ...] = ()
+
+    def lock(self, *, extensions: bool) -> SessionLock:
+        """The lock on a session of this agent.
+
+        Args:
+            extensions: keep the ``x-…`` keys in tool schemas, which the built-in model reads; others must not see them.
+        """
+        return SessionLock(self.fixed, [tool.to_function(extensions=extensions) for tool in self.tools.values()])
+
+
+class AgentRegistry:
+    """All agents by name.
+
+    Args:
+        agents: with distinct names.
+    """
+
+    def __init__(self, agents: Iterable[Agent] = ()) -> None:
+        self._agents = {agent.name: agent for agent in agents}
+
+    def get(self, name: str) -> Agent:
+        """The agent of this name.
+
+        Raises:
+            UnknownAgentError: there is none; the message names those there are.
+        """
+        agent = self._agents.get(name)
+        if agent is None:
+            known = ", ".join(self._agents) or "none"
+            raise UnknownAgentError(f"unknown agent {name!r}; known agents: {known}")
+        return agent
+
+    def names(self) -> list[str]:
+        """In the order of the settings."""
+        return list(self._agents)
+
+    @staticmethod
+    def build(settings: AgentSettings, tools: Mapping[str, Tool]) -> Agent:
+        """Makes an agent of its settings and its loaded tools (by name)."""
+        fixed: dict[str, Any] = deepcopy(settings.session)
+        if settings.instructions is not None:
+            fixed["instructions"] = settings.instructions
+        if settings.voice is not None:
+            fixed.setdefault("audio", {}).setdefault("output", {})["voice"] = settings.voice
+        if settings.turn_detection is not None:
+            fixed.setdefault("audio", {}).setdefault("input", {})["turn_detection"] = dict(settings.turn_detection)
+        return Agent(
+            name=settings.name,
+            title=settings.title or settings.name,
+            description=settings.description,
+            fixed=fixed,
+            defaults={"audio": {"input": {"transcription": {"model": "built-in"}}}},
+            tools=dict(tools),
+            model=settings.model,
+            greeting=settings.greeting,
+            route=settings.route,
+            samples=settings.samples,
+        )

@@ -1,0 +1,48 @@
+"""The one door of a call through which payloads leave it: to the model and to tools.
+
+Whatever a call sends out passes here and nowhere else, so a privacy policy has one place to stand. Until one is set
+everything passes unchanged.
+"""
+
+from __future__ import annotations
+
+from perhop.call.legs import ModelLeg, ModelSink
+from perhop.realtime.events import ClientEvent
+from perhop.realtime.session import SessionConfig
+from perhop.tools.runner import ToolResult, ToolRunner
+from perhop.tools.tool import Tool, ToolContext
+
+__all__ = ["Boundary"]
+
+
+class Boundary:
+    """The door of one call.
+
+    Args:
+        model: the model session the call talks to.
+        runner: what runs tools.
+    """
+
+    def __init__(self, model: ModelLeg, runner: ToolRunner) -> None:
+        self._model = model
+        self._runner = runner
+
+    def open_model(self, sink: ModelSink, session: SessionConfig) -> None:
+        """Starts the model session with this configuration."""
+        self._model.start(sink, session)
+
+    def to_model(self, event: ClientEvent) -> None:
+        """Sends one event to the model."""
+        self._model.send(event)
+
+    def audio_to_model(self, pcm: bytes) -> None:
+        """Sends caller audio (24 kHz mono s16le) to the model."""
+        self._model.append(pcm)
+
+    async def to_tool(self, tool: Tool, arguments: str, context: ToolContext) -> ToolResult:
+        """Runs a tool with these arguments (JSON text)."""
+        return await self._runner.run(tool, arguments, context)
+
+    def close(self) -> None:
+        """Ends the model session."""
+        self._model.close()

@@ -1,0 +1,115 @@
+"""The call's own record of its conversation: what was said, called, answered and heard.
+
+The model keeps a conversation too, but its session can end at any moment; this one belongs to the call. It is built
+from the model's events alone, so it holds for every model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
+from perhop.realtime.events import (
+    ConversationItemAdded,
+    ConversationItemDeleted,
+    ConversationItemDone,
+    ConversationItemInputAudioTranscriptionCompleted,
+    ConversationItemTruncated,
+    ServerEvent,
+)
+from perhop.realtime.items import Item, MessageItem
+
+__all__ = ["MAX_ITEMS", "AudioEntry", "History"]
+
+MAX_ITEMS = 5_000
+"""Items kept of one call; beyond it the oldest are forgotten."""
+
+
+@dataclass(slots=True)
+class AudioEntry:
+    """Audio of one assistant item as it came from the model."""
+
+    item_id: str
+    response_id: str
+    content_index: int
+    received_bytes: int = 0
+
+    @property
+    def received_ms(self) -> int:
+        """Whole ms received so far."""
+        return self.received_bytes // BYTES_PER_MS
+
+
+@dataclass(slots=True)
+class History:
+    """Items in conversation order, and the audio whose playout is not over."""
+
+    _items: dict[str, Item] = field(default_factory=dict)
+    _order: list[str] = field(default_factory=list)
+    _audio: dict[str, AudioEntry] = field(default_factory=dict)
+    _heard_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def items(self) -> list[Item]:
+        """The conversation, oldest first."""
+        return [self._items[item_id] for item_id in self._order]
+
+    def heard_ms(self, item_id: str) -> int | None:
+        """Where an interrupted item was cut, ms; None when it was heard to its end."""
+        return self._heard_ms.get(item_id)
+
+    def apply(self, event: ServerEvent) -> None:
+        """Takes in one event of the model; others than those about items change nothing."""
+        match event:
+            case ConversationItemAdded() | ConversationItemDone():
+                self._put(event.item, event.previous_item_id)
+            case ConversationItemDeleted():
+                self._drop(event.item_id)
+            case ConversationItemTruncated():
+                self._heard_ms[event.item_id] = event.audio_end_ms
+            case ConversationItemInputAudioTranscriptionCompleted():
+                self._write_down(event)
+            case _:
+                pass
+
+    def add_audio(self, chunk: AudioChunk) -> None:
+        """Counts audio of an item that is on its way to the caller."""
+        entry = self._audio.get(chunk.item_id)
+        if entry is None:
+            entry = AudioEntry(chunk.item_id, chunk.response_id, chunk.content_index)
+            self._audio[chunk.item_id] = entry
+        entry.received_bytes += len(chunk.audio)
+
+    def unplayed(self) -> list[AudioEntry]:
+        """Items with audio whose playout has not been reported over."""
+        return list(self._audio.values())
+
+    def played_out(self, response_id: str) -> None:
+        """All audio of this response was played, or dropped and accounted for."""
+        for item_id in [i for i, entry in self._audio.items() if entry.response_id == response_id]:
+            del self._audio[item_id]
+
+    def _put(self, item: Item, previous_item_id: str | None) -> None:
+        item_id = item.id
+        if item_id is None:
+            return
+        if item_id not in self._items:
+            if previous_item_id in self._items:
+                self._order.insert(self._order.index(previous_item_id) + 1, item_id)
+            else:
+                self._order.append(item_id)
+            if len(self._order) > MAX_ITEMS:
+                self._drop(self._order[0])
+        self._items[item_id] = item
+
+    def _drop(self, item_id: str) -> None:
+        if self._items.pop(item_id, None) is not None:
+            self._order.remove(item_id)
+        self._heard_ms.pop(item_id, None)
+
+    def _write_down(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
+        item = self._items.get(event.item_id)
+        if isinstance(item, MessageItem) and event.content_index < len(item.content):
+            parts = list(item.content)
+            parts[event.content_index] = parts[event.content_index].model_copy(update={"transcript": event.transcript})
+            self._items[event.item_id] = item.model_copy(update={"content": parts})

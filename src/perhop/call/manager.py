@@ -1,0 +1,174 @@
+"""All live calls of a process: starting, finding and ending them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perhop.call.agents import Agent
+from perhop.call.boundary import Boundary
+from perhop.call.call import Call, CallObserver
+from perhop.call.legs import CallerLeg, EndReason, ModelLeg
+from perhop.call.ownership import SessionLock
+from perhop.errors import LimitExceededError, PerhopError
+from perhop.realtime.ids import IdFactory, new_id
+from perhop.realtime.session import SessionConfig
+from perhop.tools.runner import ToolRunner
+
+__all__ = ["CallManager", "CallMetrics", "ModelKind", "UnknownModelError"]
+
+
+class UnknownModelError(PerhopError):
+    """An agent names a kind of model that this process does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """One kind of model leg.
+
+    Attributes:
+        open: makes a leg; cheap, the session begins with its ``start``.
+        extensions: whether it may see the ``x-…`` keys of tool schemas.
+    """
+
+    open: Callable[[], ModelLeg]
+    extensions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallMetrics:
+    """Where figures of calls go; each function must return at once."""
+
+    started: Callable[[Call], None] = lambda _: None
+    ended: Callable[[Call], None] = lambda _: None
+    first_audio: Callable[[float], None] = lambda _: None
+
+
+class CallManager:
+    """Starts calls and keeps those that live.
+
+    Args:
+        models: kinds of model legs by name; agents name theirs, plain sessions get ``default_model``.
+        runner: runs the agents' tools.
+        max_calls: live calls; a further one is refused.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelKind],
+        runner: ToolRunner,
+        *,
+        default_model: str = "local",
+        max_calls: int = 500,
+        metrics: CallMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: IdFactory = new_id,
+    ) -> None:
+        self._models = models
+        self._runner = runner
+        self._default_model = default_model
+        self._max_calls = max_calls
+        self._metrics = metrics or CallMetrics()
+        self._clock = clock
+        self._new_id = new_id
+        self._calls: dict[str, Call] = {}
+        self._draining = False
+
+    def effective_session(
+        self, agent: Agent | None, session: Mapping[str, Any], *, model: str | None = None
+    ) -> SessionConfig:
+        """The configuration a call of this agent starts with.
+
+        Args:
+            session: the client's partial session object; fields the agent fixed have no effect.
+            model: the name the client asked for; shown back to it, no name is refused.
+
+        Raises:
+            ProtocolError: a field of ``session`` has a wrong value.
+        """
+        return self._configure(agent, session, model=model, lock=self._lock(agent))
+
+    def start(
+        self,
+        leg: CallerLeg,
+        *,
+        agent: Agent | None,
+        session: Mapping[str, Any],
+        tenant: str,
+        model: str | None = None,
+        call_id: str | None = None,
+    ) -> Call:
+        """Joins a caller to a model.
+
+        Raises:
+            LimitExceededError: too many calls live, or the process is shutting down.
+            ProtocolError: a field of ``session`` has a wrong value.
+            UnknownModelError: the agent's kind of model is not available here.
+        """
+        if self._draining:
+            raise LimitExceededError("Perhop is shutting down and takes no new calls")
+        if len(self._calls) >= self._max_calls:
+            raise LimitExceededError(f"all {self._max_calls} calls of this server are taken; try again later")
+        kind = self._kind(agent)
+        lock = self._lock(agent)
+        config = self._configure(agent, session, model=model, lock=lock)
+        call = Call(
+            call_id or self._new_id("rtc_"),
+            leg,
+            Boundary(kind.open(), self._runner),
+            agent=agent,
+            lock=lock,
+            tenant=tenant,
+            model=agent.model if agent else self._default_model,
+            observer=CallObserver(ended=self._ended, first_audio=self._metrics.first_audio),
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        self._calls[call.id] = call
+        self._metrics.started(call)
+        call.start(config)
+        return call
+
+    def get(self, call_id: str) -> Call | None:
+        """The live call of this id."""
+        return self._calls.get(call_id)
+
+    def live(self) -> list[Call]:
+        """All live calls, oldest first."""
+        return list(self._calls.values())
+
+    def drain(self) -> None:
+        """Takes no further calls."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Ends every call."""
+        self._draining = True
+        for call in self.live():
+            call.hang_up(EndReason.SHUTDOWN)
+
+    def _ended(self, call: Call) -> None:
+        self._calls.pop(call.id, None)
+        self._metrics.ended(call)
+
+    def _kind(self, agent: Agent | None) -> ModelKind:
+        name = agent.model if agent else self._default_model
+        kind = self._models.get(name)
+        if kind is None:
+            raise UnknownModelError(f"no model {name!r} here; there are: {', '.join(self._models)}")
+        return kind
+
+    def _lock(self, agent: Agent | None) -> SessionLock:
+        return agent.lock(extensions=self._kind(agent).extensions) if agent else SessionLock({})
+
+    @staticmethod
+    def _configure(
+        agent: Agent | None, session: Mapping[str, Any], *, model: str | None, lock: SessionLock
+    ) -> SessionConfig:
+        config = SessionConfig.default(model=model) if model else SessionConfig.default()
+        if agent is not None:
+            config = config.merged({"type": "realtime", **agent.defaults}).merged(lock.initial())
+        given = lock.apply(session)
+        return config.merged({"type": config.type, **given}) if given else config

@@ -1,0 +1,67 @@
+"""Who decides about a session: what an agent fixes stays fixed, the rest is the client's.
+
+A client's ``session.update`` never fails because of a lock: clients send instructions, voice and tools in one update
+and would lose everything. Locked fields silently keep their value, and ``session.updated`` shows what is in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["SessionLock", "turn_detection"]
+
+_WHOLE = frozenset({"turn_detection", "format", "transcription", "noise_reduction", "voice", "truncation", "prompt"})
+"""Objects that are locked as one: half of an agent's turn detection and half of a client's would be neither's."""
+
+
+class SessionLock:
+    """The fields of a session that an agent fixed.
+
+    Args:
+        fixed: a partial Realtime session object; every field in it is locked.
+        tools: the agent's function tools in ``session.tools`` shape; always present, their names are taken.
+    """
+
+    def __init__(self, fixed: Mapping[str, Any], tools: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._fixed = {key: value for key, value in fixed.items() if key not in ("type", "tools")}
+        self._tools = [dict(tool) for tool in tools]
+        self._names = {tool.get("name") for tool in self._tools}
+
+    def apply(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """What is left of a client's partial session object once the agent's fields are taken out of it.
+
+        Tools of the client are kept, behind the agent's; one that takes the name of an agent's tool is dropped.
+        """
+        allowed = _without(session, self._fixed)
+        if self._tools and "tools" in session:
+            given = session["tools"] or ()
+            allowed["tools"] = [*self._tools, *(tool for tool in given if tool.get("name") not in self._names)]
+        return allowed
+
+    def initial(self) -> dict[str, Any]:
+        """The partial session object that puts the agent's fields in force."""
+        session: dict[str, Any] = {"type": "realtime", **self._fixed}
+        if self._tools:
+            session["tools"] = list(self._tools)
+        return session
+
+
+def _without(given: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    left: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in fixed:
+            left[key] = value
+        elif key not in _WHOLE and isinstance(value, Mapping) and isinstance(fixed[key], Mapping):
+            nested = _without(value, fixed[key])
+            if nested:
+                left[key] = nested
+    return left
+
+
+def turn_detection(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """``audio.input.turn_detection`` of an effective session object; None when it is off or absent."""
+    node: Any = session
+    for key in ("audio", "input", "turn_detection"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else None

@@ -1,0 +1,58 @@
+"""What can be seen of a call from outside: figures and states, never what was said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from perhop.call.legs import EndReason, HopStats, Transport
+
+__all__ = ["CallSnapshot", "ClientReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReport:
+    """What the caller's own ``getStats`` says, posted every two seconds; None where the browser does not tell.
+
+    Attributes:
+        rtt_ms: round trip of the caller's hop, ms.
+        jitter_ms: interarrival jitter of the audio the caller receives, ms.
+        packets_received: audio packets the caller received so far.
+        packets_lost: audio packets that never reached the caller so far.
+        jitter_buffer_ms: mean playout delay in the caller's jitter buffer, ms.
+        first_audio_ms: end of the caller's last speech → first audible reply, ms.
+    """
+
+    rtt_ms: float | None = None
+    jitter_ms: float | None = None
+    packets_received: int | None = None
+    packets_lost: int | None = None
+    jitter_buffer_ms: float | None = None
+    first_audio_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallSnapshot:
+    """One call at one moment, for ``GET /api/calls``.
+
+    Attributes:
+        started_at: unix time, s.
+        duration_s: so far, or in all once it ended.
+        epoch: how many times the model session was replaced.
+    """
+
+    id: str
+    tenant: str
+    agent: str | None
+    model: str
+    transport: Transport
+    started_at: float
+    duration_s: float
+    connected: bool
+    turns: int
+    responses: int
+    interruptions: int
+    tool_calls: int
+    epoch: int
+    hop: HopStats
+    client: ClientReport = field(default_factory=ClientReport)
+    ended: EndReason | None = None

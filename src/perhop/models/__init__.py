@@ -1,0 +1,1 @@
+"""Model legs: where a call's words go and its answers come from."""

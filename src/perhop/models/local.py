@@ -1,0 +1,196 @@
+"""The built-in Realtime server as a model leg in process: the protocol of ``realtime/``, the mind of ``brain/``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from perhop.brain.providers import (
+    BrainError,
+    Mind,
+    MindProvider,
+    Recogniser,
+    SpeechSynthesiser,
+    Utterance,
+    VoiceDetectorProvider,
+)
+from perhop.call.legs import ModelSink
+from perhop.models.driver import ServerDriver
+from perhop.models.speaking import Speaking
+from perhop.realtime.audio import BYTES_PER_MS
+from perhop.realtime.effects import (
+    CancelResponse,
+    CloseUtterance,
+    DropUtterance,
+    Effect,
+    OpenUtterance,
+    StartResponse,
+    Transcribe,
+    Transcript,
+    TranscriptFailed,
+    TurnHint,
+    VoiceActivity,
+)
+from perhop.realtime.events import ServerEvent, SessionCreated, SessionUpdated
+from perhop.realtime.ids import IdFactory, new_id
+from perhop.realtime.session import SessionConfig
+
+__all__ = ["LocalModel"]
+
+_log = structlog.get_logger(__name__)
+
+VAD_WINDOW_MS = 32
+
+
+class LocalModel(ServerDriver):
+    """One session of the built-in server.
+
+    Args:
+        detector: voice activity.
+        recogniser: speech to text.
+        minds: dialogue.
+        voice: text to speech.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: VoiceDetectorProvider,
+        recogniser: Recogniser,
+        minds: MindProvider,
+        voice: SpeechSynthesiser,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: IdFactory = new_id,
+    ) -> None:
+        super().__init__(clock=clock, new_id=new_id)
+        self._detector = detector.open()
+        self._recogniser = recogniser
+        self._mind: Mind = minds.open()
+        self._voice = voice
+        self._detecting = False
+        self._audio_ms = 0.0
+        self._windows_ms = 0.0
+        self._utterance: Utterance | None = None
+        self._utterance_item = ""
+        self._heard_so_far = ""
+        self._responses: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, sink: ModelSink, session: SessionConfig) -> None:
+        """Opens the session with this configuration."""
+        super().start(_Watching(sink, self._configured), session)
+
+    def heard(self, pcm: bytes) -> None:
+        """Feeds recogniser and voice detector with audio the server has buffered."""
+        self._audio_ms += len(pcm) / BYTES_PER_MS
+        if self._utterance is not None:
+            self._utterance.feed(pcm)
+        if not self._detecting:
+            return
+        for probability in self._detector.feed(pcm):
+            self._windows_ms += VAD_WINDOW_MS
+            self.feed(VoiceActivity(probability, round(self._windows_ms)))
+
+    def carry_out(self, effect: Effect) -> None:
+        """Starts what the server asks for."""
+        match effect:
+            case OpenUtterance():
+                self._open(effect)
+            case CloseUtterance():
+                self._spawn(self._transcribe(effect.item_id, self._take(effect.item_id)))
+            case DropUtterance():
+                dropped = self._take(effect.item_id)
+                if dropped is not None:
+                    dropped.cancel()
+            case Transcribe():
+                utterance = self._recogniser.open(self._mind.expect(self.server.items), lambda _: None)
+                utterance.feed(effect.audio)
+                self._spawn(self._transcribe(effect.item_id, utterance))
+            case StartResponse():
+                speaking = Speaking(self._mind, self._voice, self.feed)
+                task = self._spawn(speaking.run(effect))
+                self._responses[effect.response_id] = task
+                task.add_done_callback(lambda _: self._responses.pop(effect.response_id, None))
+            case CancelResponse():
+                running = self._responses.pop(effect.response_id, None)
+                if running is not None:
+                    running.cancel()
+            case _:
+                _log.error("effect not known", effect=type(effect).__name__)
+
+    def released(self) -> None:
+        """Cancels everything that still works for this session."""
+        for task in self._tasks:
+            task.cancel()
+        if self._utterance is not None:
+            self._utterance.cancel()
+            self._utterance = None
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _configured(self) -> None:
+        """A new configuration is in force."""
+        config = self.server.config
+        self._mind.configure(instructions=config.instructions, tools=config.function_tools)
+        detecting = config.audio.input.turn_detection is not None
+        if detecting and not self._detecting:
+            self._detector.reset()
+            self._windows_ms = self._audio_ms
+        self._detecting = detecting
+
+    def _open(self, effect: OpenUtterance) -> None:
+        self._heard_so_far = ""
+        self._utterance_item = effect.item_id
+        self._utterance = self._recogniser.open(
+            self._mind.expect(self.server.items), lambda text: self._partial(effect.item_id, text)
+        )
+        self._utterance.feed(effect.audio)
+
+    def _partial(self, item_id: str, text: str) -> None:
+        """The words so far say whether the caller has finished."""
+        if item_id != self._utterance_item or self._utterance is None or text == self._heard_so_far:
+            return
+        self._heard_so_far = text
+        self.feed(TurnHint(item_id, self._mind.judge(self.server.items, text)))
+
+    def _take(self, item_id: str) -> Utterance | None:
+        utterance = self._utterance if item_id == self._utterance_item else None
+        if utterance is not None:
+            self._utterance = None
+        return utterance
+
+    async def _transcribe(self, item_id: str, utterance: Utterance | None) -> None:
+        if utterance is None:
+            self.feed(TranscriptFailed(item_id, "transcription_failed", "nothing was recorded for this item"))
+            return
+        try:
+            recognition = await utterance.finish()
+        except BrainError as error:
+            self.feed(TranscriptFailed(item_id, error.code, str(error)))
+        else:
+            self.feed(Transcript(item_id, recognition.text))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Watching:
+    """A sink that lets the model see its own session events before the call does."""
+
+    def __init__(self, sink: ModelSink, configured: Callable[[], None]) -> None:
+        self._configured = configured
+        self._on_event = sink.on_model_event
+        self.on_model_audio = sink.on_model_audio
+        self.on_model_closed = sink.on_model_closed
+
+    def on_model_event(self, event: ServerEvent) -> None:
+        if isinstance(event, SessionCreated | SessionUpdated):
+            self._configured()
+        self._on_event(event)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from perhop.models.driver import ServerDriver
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.effects import Effect, OutputDone, OutputText, StartResponse
+from perhop.realtime.events import ClientEvent, ConversationItemDelete, ConversationItemTruncate
+from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import MessageItem
 
-__all__ = ["ECHO_ITEM", "ECHO_RESPONSE", "EchoModel"]
-
-ECHO_RESPONSE = "resp_echo"
-ECHO_ITEM = "item_echo"
+__all__ = ["EchoModel"]
 
 
 class EchoModel(ServerDriver):
@@ -19,10 +21,21 @@ class EchoModel(ServerDriver):
     The session should have no turn detection: nobody is listening.
     """
 
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, new_id: IdFactory = new_id) -> None:
+        super().__init__(clock=clock, new_id=new_id)
+        self._renew()
+
     def append(self, pcm: bytes) -> None:
         """Returns the audio at once."""
         if self._sink is not None and not self._closed:
-            self._sink.on_model_audio(AudioChunk(ECHO_RESPONSE, ECHO_ITEM, 0, 0, pcm))
+            self._sink.on_model_audio(AudioChunk(self._response_id, self._item_id, 0, 0, pcm))
+
+    def send(self, event: ClientEvent) -> None:
+        """Takes one client event; the echo that a caller cut off goes on under new names."""
+        if isinstance(event, ConversationItemTruncate | ConversationItemDelete) and event.item_id == self._item_id:
+            self._renew()
+        else:
+            super().send(event)
 
     def heard(self, pcm: bytes) -> None:
         """Never reached: audio does not pass through the server."""
@@ -38,3 +51,7 @@ class EchoModel(ServerDriver):
 
     def released(self) -> None:
         """Nothing to give back."""
+
+    def _renew(self) -> None:
+        self._response_id = self._new_id("resp_")
+        self._item_id = self._new_id("item_")

@@ -194,7 +194,8 @@ class LimitSettings(_Table):
         max_body_bytes: one HTTP request body that is not an SDP offer.
         max_sdp_bytes: one SDP offer.
         audio_backlog_s: how far a WebSocket caller's audio may run ahead of real time.
-        events_per_s: client events a second, audio apart, after a burst of ``event_burst``.
+        messages_per_s: WebSocket messages read a second, after a burst of ``message_burst``; the rest waits in the
+            client's own socket.
         send_queue_bytes: what may wait for a WebSocket caller who does not read; beyond it the call is closed.
         calls_per_minute: calls that one client address may start.
     """
@@ -205,8 +206,8 @@ class LimitSettings(_Table):
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
     max_sdp_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 << 10
     audio_backlog_s: Annotated[float, Field(ge=1, le=3600)] = 600.0
-    events_per_s: Annotated[float, Field(gt=0)] = 100.0
-    event_burst: Annotated[int, Field(ge=1)] = 1000
+    messages_per_s: Annotated[float, Field(gt=0)] = 500.0
+    message_burst: Annotated[int, Field(ge=1)] = 20_000
     send_queue_bytes: Annotated[int, Field(ge=65_536)] = 16 << 20
     calls_per_minute: Annotated[int, Field(ge=1)] = 600
 
@@ -234,7 +235,6 @@ class Settings(_Table):
     log: LogSettings = LogSettings()
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()
-    default_agent: Name | None = None
     echo: bool = False
     file: Path | None = None
 

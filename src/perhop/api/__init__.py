@@ -1,0 +1,1 @@
+"""HTTP: the Realtime API, the management API, tokens, health and pages."""

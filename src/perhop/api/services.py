@@ -1,0 +1,179 @@
+"""What the routes work with; made by the composition root, found by every route under ``app.state``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from perhop.api.addresses import client_address, own_origin
+from perhop.api.auth import Authenticator, Principal
+from perhop.api.client_secrets import ClientSecretStore
+from perhop.api.errors import ApiError
+from perhop.call.agents import Agent, AgentRegistry, UnknownAgentError
+from perhop.call.call import Call
+from perhop.call.legs import CallerLeg, EndReason
+from perhop.call.manager import CallManager, UnknownModelError
+from perhop.config import Settings
+from perhop.edges.rate import RateLimiter
+from perhop.errors import PerhopError
+from perhop.telemetry.metrics import Metrics
+
+__all__ = ["AnsweredLeg", "Services", "SignallingEdge", "Use", "choose_agent", "initial_session"]
+
+
+class AnsweredLeg(CallerLeg, Protocol):
+    """A caller leg that came of an SDP offer."""
+
+    @property
+    def answer_sdp(self) -> str: ...
+
+
+class SignallingEdge(Protocol):
+    """The WebRTC edge, as far as HTTP needs it."""
+
+    def answer(self, offer_sdp: str, *, dcid: int | None = None) -> AnsweredLeg:
+        """Answers an offer. Raises SdpError for one it cannot use, LimitExceededError when it is full."""
+
+
+@dataclass(slots=True)
+class Services:
+    """All that the API needs.
+
+    Attributes:
+        missing: names of the parts that are not ready to take calls; empty when all are.
+        clock: seconds, monotonic; for rate limits.
+    """
+
+    settings: Settings
+    calls: CallManager
+    agents: AgentRegistry
+    webrtc: SignallingEdge
+    client_secrets: ClientSecretStore
+    metrics: Metrics
+    missing: Callable[[], Sequence[str]] = tuple
+    clock: Callable[[], float] = time.monotonic
+    auth: Authenticator = field(init=False)
+    call_rate: RateLimiter = field(init=False)
+    token_rate: RateLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.auth = Authenticator(self.settings.keys, self.client_secrets)
+        self.call_rate = RateLimiter(self.settings.limits.calls_per_minute)
+        self.token_rate = RateLimiter(self.settings.tokens.per_minute)
+
+    def limit(self, limiter: RateLimiter, connection: HTTPConnection, what: str) -> None:
+        """Counts one use by this client address.
+
+        Raises:
+            ApiError: 429, it is one too many; ``Retry-After`` says when to come back.
+        """
+        wait = limiter.take(client_address(connection, self.settings.server.trusted_proxies), now=self.clock())
+        if wait:
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                f"Too many {what} from this address; try again in {wait:.0f} s.",
+                type_="rate_limit_exceeded",
+                headers={"Retry-After": str(max(1, round(wait)))},
+            )
+
+    def start_call(
+        self,
+        leg: CallerLeg,
+        principal: Principal,
+        *,
+        agent: Agent | None,
+        session: Mapping[str, Any],
+        model: str | None,
+    ) -> Call:
+        """Joins a caller to a model; a caller who cannot be joined is closed.
+
+        Raises:
+            ApiError: 503, the agent's model is not available here.
+            LimitExceededError: every call is taken, or the process is shutting down.
+            ProtocolError: a field of ``session`` has a wrong value.
+        """
+        try:
+            return self.calls.start(leg, agent=agent, session=session, tenant=principal.tenant, model=model)
+        except UnknownModelError as error:
+            leg.close(EndReason.MODEL_FAILED)
+            raise ApiError(503, "model_unavailable", str(error), type_="server_error") from None
+        except PerhopError:
+            leg.close(EndReason.MODEL_FAILED)
+            raise
+
+    def require_page(self, connection: HTTPConnection) -> None:
+        """Lets through what pages may read without a key: everything when no keys are configured, else pages of the
+        allowed origins.
+
+        Raises:
+            ApiError: 403, the page's origin is not allowed, or pages are not served at all.
+        """
+        allowed = self.settings.tokens.allowed_origins
+        if self.auth.open:
+            return
+        if not allowed:
+            raise ApiError(
+                403,
+                "origin_not_allowed",
+                "Pages get nothing without a key here: tokens.allowed_origins names none in the settings.",
+            )
+        # A same-origin GET carries no Origin header; there our own origin is what counts.
+        origin = connection.headers.get("origin") or own_origin(connection, self.settings.server.trusted_proxies)
+        if "*" not in allowed and origin not in allowed:
+            raise ApiError(
+                403, "origin_not_allowed", "This page's origin is not among tokens.allowed_origins in the settings."
+            )
+
+
+def choose_agent(services: Services, principal: Principal, name: str | None) -> Agent | None:
+    """The agent of a new call: of the client secret, else the one named, else the key's default; None for none.
+
+    Raises:
+        ApiError: 404, there is no such agent; 403, the client secret is for another one.
+    """
+    if principal.secret is not None:
+        if name and name != principal.secret.agent:
+            raise ApiError(403, "agent_not_allowed", "This client secret was made for another agent.", param="agent")
+        name = principal.secret.agent
+    name = name or principal.agent
+    if not name:
+        return None
+    try:
+        return services.agents.get(name)
+    except UnknownAgentError:
+        shown = name if len(name) <= 64 else f"{name[:64]}…"
+        known = ", ".join(services.agents.names()) or "none"
+        raise ApiError(
+            404, "unknown_agent", f"There is no agent {shown!r}; known agents: {known}.", param="agent"
+        ) from None
+
+
+def initial_session(principal: Principal, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The partial session object of a new call: what its client secret was minted with, then what came with the
+    request, merged object by object."""
+    minted = principal.secret.session if principal.secret is not None else {}
+    return _merged(minted, given)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _services(connection: HTTPConnection) -> Services:
+    services = connection.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Use = Annotated[Services, Depends(_services)]
+"""Annotates a route's parameter that receives the services."""

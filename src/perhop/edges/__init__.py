@@ -1,0 +1,1 @@
+"""Where callers arrive, one module or package a transport; each yields caller legs."""

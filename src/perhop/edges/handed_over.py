@@ -1,0 +1,57 @@
+"""How far a client that plays by itself has got: exact for what it was given, estimated for what it played."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from perhop.call.legs import Position
+from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
+
+__all__ = ["HandedOver"]
+
+_ITEMS_KEPT = 256
+
+
+@dataclass(slots=True)
+class _Item:
+    starts_at: float
+    bytes: int = 0
+
+
+class HandedOver:
+    """Audio handed to a client that buffers and plays it at its own pace.
+
+    The estimate assumes that it plays without a pause, from when it got the first piece. Times are seconds, monotonic.
+    """
+
+    __slots__ = ("_items", "_plays_until")
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[str, _Item] = OrderedDict()
+        self._plays_until = 0.0
+
+    def add(self, chunk: AudioChunk, now: float) -> None:
+        """This chunk is on its way."""
+        item = self._items.get(chunk.item_id)
+        if item is None:
+            item = self._items[chunk.item_id] = _Item(max(now, self._plays_until))
+            if len(self._items) > _ITEMS_KEPT:
+                self._items.popitem(last=False)
+        item.bytes += len(chunk.audio)
+        self._plays_until = max(now, self._plays_until) + len(chunk.audio) / BYTES_PER_MS / 1000
+
+    def take_back(self, chunk: AudioChunk, now: float) -> None:
+        """This chunk was dropped before it was written."""
+        item = self._items.get(chunk.item_id)
+        if item is not None:
+            item.bytes -= len(chunk.audio)
+        self._plays_until = max(now, self._plays_until - len(chunk.audio) / BYTES_PER_MS / 1000)
+
+    def position(self, item_id: str, now: float) -> Position:
+        """How far this item got; zeros for one that is not known (any more)."""
+        item = self._items.get(item_id)
+        if item is None:
+            return Position(0, 0)
+        sent_ms = item.bytes // BYTES_PER_MS
+        return Position(sent_ms, max(0, min(sent_ms, int((now - item.starts_at) * 1000))))

@@ -1,0 +1,294 @@
+"""Callers over WebSocket: each message is one event, audio travels as base64 inside it.
+
+Reading and writing are each one task a connection. Audio takes a short way in: the event is recognised in the decoded
+object, its base64 is decoded, and the samples go on; no model is built. Everything else is validated whole.
+
+Close codes: 1000 the call was ended; 1001 the session expired or the server goes away; 1008 ``slow_reader`` (what waits
+for the client passed the limit) or abuse; 1009 a message far over the limit; 1011 the model failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+import pybase64
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
+from perhop.edges.handed_over import HandedOver
+from perhop.edges.outbox import Outbox
+from perhop.edges.rate import TokenBucket
+from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
+from perhop.realtime.errors import ProtocolError
+from perhop.realtime.events import ServerEvent, parse_client_event
+from perhop.realtime.ids import IdFactory, new_id
+
+__all__ = ["APPEND_MAX_BYTES", "SLOW_READER", "WebSocketLeg", "WebSocketLimits"]
+
+APPEND_MAX_BYTES = 15 << 20
+"""Audio of one ``input_audio_buffer.append``, decoded; the Realtime API's own limit."""
+
+SLOW_READER = "slow_reader"
+
+APPEND = "input_audio_buffer.append"
+
+FLUSH_S = 2.0
+"""How long a closing connection may take to get rid of what was said before."""
+
+_BUFFER_ENDS = frozenset({"input_audio_buffer.clear", "input_audio_buffer.commit"})
+_EVENT_ID = re.compile(r'"event_id"\s*:\s*"([^"\\]{1,64})"')
+_CLOSE_CODES: dict[EndReason, int] = {
+    EndReason.CALLER_ABUSE: 1008,
+    EndReason.MODEL_FAILED: 1011,
+    EndReason.SESSION_EXPIRED: 1001,
+    EndReason.SHUTDOWN: 1001,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketLimits:
+    """Bounds of one connection.
+
+    Attributes:
+        max_message_bytes: one message; a larger one gets an ``error`` and has no effect.
+        audio_backlog_s: how far appended audio may run ahead of real time; what goes beyond gets an ``error``.
+        messages_per_s: messages read a second, after ``message_burst``; the rest waits in the client's own socket.
+        send_queue_bytes: what may wait for a client that does not read; beyond it the connection is closed.
+    """
+
+    max_message_bytes: int = 16 << 20
+    audio_backlog_s: float = 600.0
+    messages_per_s: float = 500.0
+    message_burst: int = 20_000
+    send_queue_bytes: int = 16 << 20
+
+
+class WebSocketLeg:
+    """One caller over an accepted WebSocket; a :class:`~perhop.call.legs.CallerLeg`.
+
+    ``run()`` reads until the connection is over; the call is attached before.
+
+    Args:
+        websocket: accepted already.
+        clock: seconds, monotonic.
+    """
+
+    transport: Transport = "websocket"
+    clocked = False
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        *,
+        limits: WebSocketLimits,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: IdFactory = new_id,
+    ) -> None:
+        self._websocket = websocket
+        self._limits = limits
+        self._clock = clock
+        self._new_id = new_id
+        self._sink: CallerSink | None = None
+        self._outbox = Outbox()
+        self._writer: asyncio.Task[None] | None = None
+        self._close: tuple[int, str] | None = None
+        self._gone = False
+        self._ended = EndReason.CALLER_LOST
+        self._half_sample = b""
+        now = clock()
+        self._messages = TokenBucket(limits.messages_per_s, limits.message_burst, now=now)
+        self._backlog = TokenBucket(1000 * BYTES_PER_MS, limits.audio_backlog_s * 1000 * BYTES_PER_MS, now=now)
+        self._handed_over = HandedOver()
+
+    # -- CallerLeg ----------------------------------------------------------------------------------------------------
+
+    def attach(self, sink: CallerSink) -> None:
+        """Names the call."""
+        self._sink = sink
+
+    def send(self, event: ServerEvent) -> None:
+        """Queues one event for the writer."""
+        self._enqueue(event.to_json(), None)
+
+    def play(self, chunk: AudioChunk) -> None:
+        """Queues model audio as ``response.output_audio.delta``; the client plays it at its own pace."""
+        self._handed_over.add(chunk, self._clock())
+        self._enqueue(chunk.to_json(self._new_id("event_")), chunk)
+
+    def end_audio(self, response_id: str) -> None:
+        """Nothing to do: when the audio has played out is the client's knowledge."""
+
+    def clear(self) -> str | None:
+        """Drops audio that still waits to be written; what the client has, it drops by itself."""
+        for chunk in self._outbox.drop_audio():
+            self._handed_over.take_back(chunk, self._clock())
+        return None
+
+    def position(self, item_id: str) -> Position:
+        """What was handed to the client, and what it played if it started at once and never paused."""
+        return self._handed_over.position(item_id, self._clock())
+
+    def report(self, *, jitter_buffer_ms: float | None) -> None:
+        """A WebSocket client has no jitter buffer."""
+
+    def stats(self) -> HopStats:
+        """Nothing is measured on this hop."""
+        return HopStats()
+
+    def close(self, reason: EndReason) -> None:
+        """Closes after what was queued before."""
+        self._close_with(_CLOSE_CODES.get(reason, 1000), reason.value)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serves the connection until it is over; on return both directions are closed and the call knows."""
+        sink = self._joined()
+        if self._close is None:
+            sink.on_caller_ready()
+        reader = asyncio.create_task(self._read(sink), name="websocket reader")
+        writer = self._writer = asyncio.create_task(self._write(), name="websocket writer")
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            self._gone = reader.done()
+            self._outbox.wake()
+            # The side that is left gets a moment: the writer to notice, or the reader to see the close answered.
+            await asyncio.wait({reader, writer}, timeout=FLUSH_S)
+        finally:
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.wait({reader, writer})
+            if self._close is None:
+                self._close = (1006, "")
+                sink.on_caller_closed(EndReason.CALLER_LOST if reader.cancelled() else self._ended)
+        for task in (reader, writer):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _read(self, sink: CallerSink) -> None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                # A close frame comes with a reason, if an empty one; a connection that just broke has none.
+                self._ended = EndReason.CALLER_HANGUP if "reason" in message else EndReason.CALLER_LOST
+                return
+            if self._close is not None:
+                continue
+            data: str | bytes | None = message.get("text")
+            if data is None:
+                data = message.get("bytes") or b""
+            try:
+                self._handle(sink, data)
+            except ProtocolError as error:
+                self.send(error.to_event(self._new_id("event_")))
+            if pause := self._messages.throttle(1, now=self._clock()):
+                await asyncio.sleep(pause)
+
+    def _handle(self, sink: CallerSink, data: str | bytes) -> None:
+        if len(data) > self._limits.max_message_bytes:
+            raise ProtocolError(
+                "message_too_large",
+                f"A message may have {self._limits.max_message_bytes} bytes; this one has more. Send smaller pieces.",
+                event_id=_event_id_in(data),
+            )
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            event = None
+        if isinstance(event, dict) and event.get("type") == APPEND:
+            sink.on_caller_audio(self._whole_samples(self._decode(event)))
+            return
+        if isinstance(event, dict) and event.get("type") in _BUFFER_ENDS:
+            self._half_sample = b""
+        sink.on_caller_event(parse_client_event(data))
+
+    def _whole_samples(self, audio: bytes) -> bytes:
+        """Clients cut streams anywhere, also in the middle of a sample: its first half waits for the next append."""
+        if self._half_sample:
+            audio = self._half_sample + audio
+            self._half_sample = b""
+        if len(audio) % 2:
+            self._half_sample = audio[-1:]
+            audio = audio[:-1]
+        return audio
+
+    def _decode(self, event: dict[str, object]) -> bytes:
+        event_id = event.get("event_id")
+        if event_id is not None and not isinstance(event_id, str):
+            raise ProtocolError("invalid_type", "'event_id' must be a string.", param="event_id")
+        encoded = event.get("audio")
+        if not isinstance(encoded, str):
+            code = "missing_required_parameter" if encoded is None else "invalid_type"
+            raise ProtocolError(code, "'audio' must be a string of base64.", param="audio", event_id=event_id)
+        try:
+            audio = pybase64.b64decode(encoded, validate=True)
+        except ValueError:
+            raise ProtocolError(
+                "invalid_value", "'audio' is not valid base64.", param="audio", event_id=event_id
+            ) from None
+        if len(audio) > APPEND_MAX_BYTES:
+            raise ProtocolError(
+                "invalid_value",
+                f"'audio' may hold {APPEND_MAX_BYTES} bytes; this holds {len(audio)}.",
+                param="audio",
+                event_id=event_id,
+            )
+        if not self._backlog.take(len(audio), now=self._clock()):
+            raise ProtocolError(
+                "input_audio_backlog_exceeded",
+                f"Audio may run {self._limits.audio_backlog_s:g} s ahead of real time; this was dropped.",
+                param="audio",
+                event_id=event_id,
+                type_="rate_limit_exceeded",
+            )
+        return audio
+
+    async def _write(self) -> None:
+        """The only writer of this connection."""
+        try:
+            while not self._gone:
+                while (message := self._outbox.pop()) is not None:
+                    await self._websocket.send_text(message.decode())
+                if self._close is not None:
+                    await self._websocket.close(*self._close)
+                    return
+                await self._outbox.wait()
+        except WebSocketDisconnect:
+            # The client went away between two writes; the reader is told so too, and tells the call.
+            return
+
+    def _enqueue(self, message: bytes, chunk: AudioChunk | None) -> None:
+        if self._close is not None or self._gone:
+            return
+        self._outbox.push(message, chunk)
+        if self._outbox.bytes > self._limits.send_queue_bytes:
+            self._outbox.drop_all()
+            self._close_with(1008, SLOW_READER)
+            # Not from inside the call, which is sending just now.
+            asyncio.get_running_loop().call_soon(self._joined().on_caller_closed, EndReason.CALLER_LOST)
+
+    def _close_with(self, code: int, reason: str) -> None:
+        if self._close is not None:
+            return
+        self._close = (code, reason)
+        self._outbox.wake()
+        if self._writer is not None:
+            # A client that does not read would hold up the close for ever.
+            asyncio.get_running_loop().call_later(FLUSH_S, self._writer.cancel)
+
+    def _joined(self) -> CallerSink:
+        if self._sink is None:
+            raise RuntimeError("attach() comes before run()")
+        return self._sink
+
+
+def _event_id_in(data: str | bytes) -> str | None:
+    """The ``event_id`` of a message that is too large to be parsed, when it stands near its beginning."""
+    head = data[:1024]
+    found = _EVENT_ID.search(head if isinstance(head, str) else head.decode("utf-8", "replace"))
+    return found[1] if found is not None else None

@@ -39,8 +39,9 @@ class ToolLoader:
             ToolDefinitionError: it is a function that cannot be a tool.
         """
         module_name, colon, name = reference.partition(":")
-        if not (colon and name.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
-            raise ToolLoadError(f'tool reference {reference!r}: write it as "module:function"')
+        parts = module_name.split(".")
+        if not (colon and name.isidentifier() and all(part.isidentifier() for part in parts)) or parts[-1] == "py":
+            raise ToolLoadError(f'tool reference {reference!r}: write it as "module:function", with dots for folders')
         module = self._module(reference, module_name)
         found = getattr(module, name, None)
         if isinstance(found, Tool):

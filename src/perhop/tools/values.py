@@ -6,7 +6,6 @@ model that was shown ``format: date`` and sends a timestamp made a mistake, and 
 
 from __future__ import annotations
 
-import collections.abc
 import re
 import types
 from collections.abc import Callable, Sequence
@@ -43,7 +42,7 @@ def json_only(hint: Any) -> Any:
         return Annotated[(json_only(arguments[0]), *arguments[1:])]
     if origin is Union or origin is types.UnionType:
         return Union[tuple(json_only(part) for part in arguments)]  # noqa: UP007 - made at run time
-    if isinstance(origin, type) and arguments and origin is not collections.abc.Callable:
+    if isinstance(origin, type) and arguments:
         container: Any = origin
         return container[tuple(json_only(part) for part in arguments)]
     return hint

@@ -1,7 +1,8 @@
 """Finds libopus and declares the dozen functions used of it.
 
 A system libopus is taken first; else the one that ships inside PyAV's wheel, loaded by its path (it depends on nothing
-else there, so PyAV itself is not imported).
+else there, so PyAV itself is not imported). The usual names are tried before ``find_library`` is asked, because that
+starts the linker or a compiler to find out: nothing an event loop should wait for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pathlib import Path
 from perhop.errors import PerhopError
 
 __all__ = ["LibOpus", "OpusError", "load"]
+
+
+_USUAL_NAMES = ("libopus.so.0", "libopus.0.dylib")
 
 
 class OpusError(PerhopError):
@@ -89,15 +93,22 @@ def load() -> LibOpus:
         OpusError: neither a system library nor PyAV's is there; the message says what to install.
     """
     tried: list[str] = []
-    for path in (ctypes.util.find_library("opus"), _inside_pyav()):
+    for find in (*_USUAL_NAMES, _inside_pyav, _by_linker):
+        path = find if isinstance(find, str) else find()
         if path is None:
             continue
         try:
             return LibOpus(path)
         except OpusError as error:
             tried.append(str(error))
-    detail = "; ".join(tried) or "no libopus on this system and no PyAV wheel that carries one"
-    raise OpusError(f"{detail}. Install libopus0 (Debian), opus (Homebrew), or the 'av' package from PyPI.")
+    raise OpusError(
+        "no libopus here and no PyAV wheel that carries one: install libopus0 (Debian), opus (Homebrew), or the 'av' "
+        f"package from PyPI. Tried: {'; '.join(tried)}"
+    )
+
+
+def _by_linker() -> str | None:
+    return ctypes.util.find_library("opus")
 
 
 def _inside_pyav() -> str | None:

@@ -40,6 +40,7 @@ class ReceiverStats:
         added_delay_ms: how much later than possible the last audio was handed on; 0 in order.
         concealed_ms, recovered_ms, silence_ms: audio that was guessed, taken from FEC, or filled with zeros.
         undecodable: packets whose payload was garbage.
+        flooded: packets dropped because the sender sends audio faster than time goes by.
         resyncs: jumps of the timestamps or changes of the sender.
     """
 
@@ -54,6 +55,7 @@ class ReceiverStats:
     recovered_ms: int
     silence_ms: int
     undecodable: int
+    flooded: int
     resyncs: int
 
     @property
@@ -175,6 +177,7 @@ class AudioReceiver:
             recovered_ms=_ms(timeline.recovered),
             silence_ms=_ms(timeline.silence),
             undecodable=timeline.undecodable,
+            flooded=timeline.flooded,
             resyncs=timeline.resyncs,
         )
 

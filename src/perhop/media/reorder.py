@@ -16,8 +16,9 @@ __all__ = ["Released", "ReorderBuffer", "Verdict"]
 
 MIN_WAIT = 0.020
 MAX_WAIT = 0.060
-WAIT_DECAY = 0.025
-"""Seconds of waiting time forgotten per second: from the longest to the shortest in 1.6 s."""
+WAIT_KEPT = 1.5
+WAIT_FADE = 0.4
+"""Seconds a longer wait is kept after it was last needed, and seconds it then takes to shrink to the shortest."""
 
 MARGIN = 0.005
 """Added to the lateness seen, so that the next packet as late is still in time."""
@@ -155,12 +156,15 @@ class ReorderBuffer(Generic[Item]):
 
     def wait(self, now: float) -> float:
         """Seconds a hole that opens now is waited for."""
-        return max(MIN_WAIT, self._wait - WAIT_DECAY * (now - self._wait_set))
+        faded = (now - self._wait_set - WAIT_KEPT) / WAIT_FADE
+        if faded >= 1:
+            return MIN_WAIT
+        return self._wait if faded <= 0 else self._wait - (self._wait - MIN_WAIT) * faded
 
     def _learn(self, lateness: float, now: float) -> None:
         wanted = min(lateness + MARGIN, MAX_WAIT)
-        if wanted > self.wait(now):
-            self._wait = wanted
+        if wanted >= self.wait(now):
+            self._wait = max(wanted, MIN_WAIT)
             self._wait_set = now
 
     def _give_up(self, first: int, count: int) -> None:

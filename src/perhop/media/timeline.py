@@ -43,6 +43,13 @@ NEW_RUN_GAP = 100 * SAMPLE_RATE // 1000
 MAX_DISBELIEF = SAMPLE_RATE
 """Samples a timestamp may run ahead of the arrival times before it is taken for a jump."""
 
+MAX_LEAD = 1.0
+MAX_BACKLOG = 10.0
+"""Seconds of audio a sender may be ahead of the clock, and seconds of a network's backlog it may deliver at once."""
+
+_DUE_PER_BYTE = 0.99 / _BYTES_PER_SECOND
+"""A little less than the audio lasts, so that a sender whose clock is fast never gets ahead."""
+
 
 @dataclass(slots=True)
 class TimelineStats:
@@ -57,6 +64,7 @@ class TimelineStats:
         resyncs: times the timestamps jumped or the sender changed.
         undecodable: packets of garbage.
         ignored: packets of other payload types, or empty.
+        flooded: packets dropped because the sender sends audio faster than time goes by.
     """
 
     concealed: int = 0
@@ -67,6 +75,7 @@ class TimelineStats:
     resyncs: int = 0
     undecodable: int = 0
     ignored: int = 0
+    flooded: int = 0
 
 
 class AudioTimeline:
@@ -81,6 +90,7 @@ class AudioTimeline:
         "_decoder",
         "_decoders",
         "_dtx",
+        "_due",
         "_expected",
         "_payload_type",
         "_samples",
@@ -104,6 +114,7 @@ class AudioTimeline:
         self._samples = _FRAME  # of the packet played last
         self._dtx = False  # whether that packet announced a pause
         self._ahead = 0  # samples given out for the time after that packet
+        self._due = 0.0  # when the audio taken so far would have been spoken, at the latest
 
     def play(self, payload_type: int, timestamp: int, *, payload: bytes, lost: int, arrived: float) -> bytes:
         """The PCM of the next payload in line, and of what is missing before it.
@@ -118,6 +129,9 @@ class AudioTimeline:
         if not payload:
             self.stats.ignored += 1
             return b""
+        if self._due > arrived + MAX_LEAD:
+            self.stats.flooded += 1
+            return b""
         before = b""
         if timestamp != self._expected or self._ahead:
             before = self._bridge(timestamp, payload, lost=lost, arrived=arrived)
@@ -130,9 +144,11 @@ class AudioTimeline:
         self._arrived = arrived
         self._samples = size >> 1
         self._dtx = len(payload) <= 2
-        if self.surplus:
-            pcm = self._shorten(pcm)
-        return before + pcm if before else pcm
+        if before or self.surplus:
+            pcm = before + (self._shorten(pcm) if self.surplus else pcm)
+            size = len(pcm)
+        self._due = max(self._due, arrived - MAX_BACKLOG) + size * _DUE_PER_BYTE
+        return pcm
 
     def stall_deadline(self, jitter: float) -> float | None:
         """When the next 20 ms are to be filled because no packet came; None while the stream is paused.
@@ -192,6 +208,7 @@ class AudioTimeline:
     def _bridge(self, timestamp: int, payload: bytes, *, lost: int, arrived: float) -> bytes:
         """What belongs between the last payload and this one."""
         if self._arrived is None:
+            self._due = arrived
             return b""
         elapsed = max(0, int((arrived - self._arrived) * SAMPLE_RATE) - self._samples)
         gap = -1

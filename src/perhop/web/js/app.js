@@ -127,7 +127,7 @@ function finish(over) {
  * @param {Session | null} shown
  */
 function showActivity(activity, shown) {
-  document.body.dataset.activity = activity;
+  if (document.body.dataset.activity !== activity) document.body.dataset.activity = activity;
   const [text, hint] = WORDS[activity](shown?.agent.title ?? "");
   const tool = activity === "thinking" ? shown?.tracker.tool : null;
   const typing = activity === "listening" && !shown?.call.microphone;

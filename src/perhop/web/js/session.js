@@ -134,7 +134,10 @@ export class Session {
   /** @param {MediaStream} stream */
   #onRemote(stream) {
     this.views.voice.srcObject = stream;
-    this.views.voice.play().catch(() => this.notice("The browser blocked the sound. Click anywhere on the page to hear the agent."));
+    this.views.voice.play().catch((error) => {
+      if (error.name !== "NotAllowedError") return;
+      this.notice("The browser blocked the sound. Click anywhere on the page to hear the agent.");
+    });
     this.#agentMeter = new LevelMeter(this.audio, stream);
   }
 

@@ -16,7 +16,7 @@ export const STATS_EVERY_MS = 2000;
  * @property {number | null} packets_lost of the agent's audio, since the call began
  * @property {number | null} packets_received of the agent's audio, since the call began
  * @property {number | null} jitter_buffer_ms how long the agent's audio waits before it is played, lately
- * @property {number | null} audio_level of the agent's voice, 0…1
+ * @property {number | null} audio_level of the microphone, 0…1
  * @property {number | null} packets_sent of the microphone's audio, since the call began
  * @property {number | null} concealed_ms of the agent's audio made up because it was missing, since the call began
  */
@@ -36,10 +36,11 @@ export function readFigures(report, before = { delay: 0, count: 0 }) {
   report.forEach((/** @type {any} */ entry) => {
     if (entry.type === "inbound-rtp" && entry.kind === "audio") found.inbound = entry;
     if (entry.type === "outbound-rtp" && entry.kind === "audio") found.outbound = entry;
+    if (entry.type === "media-source" && entry.kind === "audio") found.source = entry;
     if (entry.type === "remote-inbound-rtp" && entry.kind === "audio") found.remote = entry;
     if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") found.pair = entry;
   });
-  const { inbound, outbound, remote, pair } = found;
+  const { inbound, outbound, remote, pair, source } = found;
   const totals = { delay: inbound?.jitterBufferDelay ?? 0, count: inbound?.jitterBufferEmittedCount ?? 0 };
   const played = totals.count - before.count;
   return {
@@ -51,7 +52,7 @@ export function readFigures(report, before = { delay: 0, count: 0 }) {
       packets_lost: inbound?.packetsLost ?? null,
       packets_received: inbound?.packetsReceived ?? null,
       jitter_buffer_ms: played > 0 ? milliseconds((totals.delay - before.delay) / played) : null,
-      audio_level: inbound?.audioLevel ?? null,
+      audio_level: source?.audioLevel ?? null,
       packets_sent: outbound?.packetsSent ?? null,
       concealed_ms: inbound ? concealedMs(inbound) : null,
     },

@@ -126,6 +126,14 @@ def test_the_alignment_covers_every_character_and_keeps_order(text: str, data: s
 @given(anything)
 @example("5 two thirty")
 @example("twenty 5 , 25")
+@example("zero zero one million")
+@example("fourth one")
+@example("zero o'clock")
+@example("january first one")
+@example("january first o'clock")
+@example("first first january")
+@example("oh a thousand")
+@example("minus minus zero")
 def test_what_was_written_stays_as_it_is(text: str) -> None:
     once = normalise(text).text
     assert normalise(once).text == once

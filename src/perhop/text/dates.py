@@ -103,8 +103,8 @@ def read_calendar_day(words: Sequence[str], at: int) -> Reading[CalendarDay] | N
             return None
         of = day.end + (word_at(words, day.end) == "of")
         month = _SHORT_MONTHS.get(word_at(words, of))
-        if month is None:
-            return None
+        if month is None or (_day_of_month(words, of + 1) and not read_year(words, of + 1)):
+            return None  # no month, or one that has its own day: "first, january first"
         day = Reading(day.value, of + 1)
     if day is None or _date(2000, month, day.value) is None:
         return None

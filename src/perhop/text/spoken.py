@@ -18,7 +18,7 @@ from perhop.text.contact import format_phone, read_email, read_phone, read_spell
 from perhop.text.dates import read_calendar_day, read_year
 from perhop.text.numbers import Money, read_cardinal, read_digits, read_money, read_number, read_ordinal
 from perhop.text.times import Clock, read_time
-from perhop.text.words import MONTHS, ORDINALS, WEEKDAYS, Word, split, vocabulary, word_at
+from perhop.text.words import MONTHS, WEEKDAYS, Reading, Word, split, vocabulary, word_at
 
 __all__ = ["Kind", "Normalised", "Segment", "normalise"]
 
@@ -29,7 +29,7 @@ Kind = Literal[
 _BEFORE_TIME = frozenset({"at", "by", "until", "till", "around", "today", "tomorrow", "tonight", *WEEKDAYS})
 _NOT_A_COUNT = frozenset(
     vocabulary("another any each every good last next no only other same some that the this which")
-) | frozenset(ORDINALS)  # "the one", "another one", "the first one": a pronoun
+)  # "the one", "another one": a pronoun
 _MONTH_NAMES = {n: name.capitalize() for name, n in MONTHS.items()}
 _WRITTEN_WORDS = frozenset({"am", "pm", ",", ".", "+", "@", "%", *MONTHS, *WEEKDAYS})
 
@@ -100,8 +100,13 @@ def _amount(money: Money) -> str:
     return f"{money.currency}{int(money.amount):,}" if whole else f"{money.currency}{money.amount:,.2f}"
 
 
+def _unsigned(words: Sequence[str], at: int) -> Reading[int | Decimal] | None:
+    """A number without its "minus", which stays a word: a written dash may as well be a hyphen."""
+    return None if word_at(words, at) in ("minus", "negative") else read_number(words, at)
+
+
 def _percent(words: Sequence[str], at: int) -> _Written | None:
-    found = read_number(words, at)
+    found = _unsigned(words, at)
     if found is None:
         return None
     for unit in (("percent",), ("per", "cent")):
@@ -143,7 +148,7 @@ def _digits(words: Sequence[str], at: int) -> _Written | None:
     found = read_digits(words, at)
     if found is None or len(found.value) < 7:
         found = read_digits(words, at, commas=False)
-    if found is None or len(found.value) < 3:
+    if found is None or len(found.value) < 3 or any(word.isdecimal() for word in words[at : found.end]):
         return None
     number = read_number(words, at)
     if number and number.end >= found.end:
@@ -175,12 +180,13 @@ _SUFFIXES = {1: "st", 2: "nd", 3: "rd"}
 
 
 def _cardinal(words: Sequence[str], at: int) -> _Written | None:
-    found = read_number(words, at)
+    found = _unsigned(words, at)
     if found is None:
         return None
-    lone = word_at(words, at) == "one" and found.end == at + 1
-    if lone and (word_at(words, at - 1) in _NOT_A_COUNT or word_at(words, at + 1) in ("of", "another")):
-        return None
+    if word_at(words, at) == "one" and found.end == at + 1:
+        before, after = word_at(words, at - 1), word_at(words, at + 1)
+        if before in _NOT_A_COUNT or after in ("of", "another") or read_ordinal(words, at - 1):
+            return None
     return "cardinal", _plain(found.value), found.end
 
 
@@ -197,6 +203,13 @@ def _is_written(word: str) -> bool:
     return word in _WRITTEN_WORDS or any(character.isdigit() for character in word)
 
 
+def _half_written(kind: Kind, first: str, last: str) -> bool:
+    """ "March fifth" and "2:30 p m" are worth writing although they begin with a written word."""
+    return (kind == "date" and not first[0].isdigit() and not _is_written(last)) or (
+        kind == "time" and ":" in first and last == "m"
+    )
+
+
 def _rewrites(original: str, words: Sequence[Word]) -> list[tuple[Kind, str, int, int]]:
     texts = [word.text for word in words]
     found = []
@@ -208,8 +221,11 @@ def _rewrites(original: str, words: Sequence[Word]) -> list[tuple[Kind, str, int
                 continue
             kind, text, end = written
             source = original[words[at].start : words[end - 1].end]
-            if text != source and not all(_is_written(word) for word in texts[at:end]):
+            # What begins written goes on as written ("3 million"), or a second pass would find more than the first.
+            if text != source and (not _is_written(texts[at]) or _half_written(kind, texts[at], texts[end - 1])):
                 found.append((kind, text, words[at].start, words[end - 1].end))
+                # Readers that look back see what was written, as they would in a second pass.
+                texts[at:end] = [*[""] * (end - at - 1), split(text)[-1].text]
                 at = end
                 break
         else:

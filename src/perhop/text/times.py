@@ -95,7 +95,7 @@ def _hour(words: Sequence[str], at: int) -> Reading[int] | None:
         return Reading(value, at + 1)
     if word == "twenty" and word_at(words, at + 1) in ("one", "two", "three"):
         return Reading(20 + UNITS[words[at + 1]], at + 2)
-    if word.isdecimal() and word.isascii() and len(word) < 3 and int(word) < 24:
+    if word.isdecimal() and word.isascii() and len(word) < 3 and 0 < int(word) < 24:
         return Reading(int(word), at + 1)
     return None
 

@@ -83,11 +83,11 @@ class Answer:
     def _audio(self, codec: Codec, direction: Direction) -> Iterator[str]:
         yield f"a={direction}"
         yield "a=rtcp-mux"
-        if codec.name == "OPUS":
+        if codec.name == "opus":
             yield f"a=rtpmap:{codec.payload_type} opus/48000/2"
             yield f"a=fmtp:{codec.payload_type} {OPUS_PARAMETERS}"
         else:
-            yield f"a=rtpmap:{codec.payload_type} {codec.name}/8000"
+            yield f"a=rtpmap:{codec.payload_type} {codec.name.upper()}/8000"
         yield "a=ptime:20"
         yield "a=maxptime:60"
         if direction.sends:  # pages take the stream from ``event.streams[0]``, so it needs a name

@@ -150,6 +150,11 @@ class IceLite:
             self._probe_answered(message, now)
         return IceReply()
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every path a good check came by, the ones forgotten again apart."""
+        return tuple(self._check_times)
+
     def next_deadline(self) -> float:
         """When :meth:`on_timer` has something to do, in the same time as ``now``; ``inf`` when all is over."""
         if self.state is IceState.WAITING:

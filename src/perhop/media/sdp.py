@@ -14,7 +14,7 @@ from typing import Literal
 from perhop.errors import PerhopError
 from perhop.media.ice import IceCredentials
 
-__all__ = ["MAX_SDP", "Codec", "Direction", "Fingerprint", "Offer", "SdpError", "Section", "Setup"]
+__all__ = ["MAX_SDP", "Codec", "CodecName", "Direction", "Fingerprint", "Offer", "SdpError", "Section", "Setup"]
 
 MAX_SDP = 64 << 10
 """Characters; a browser's offer has 2,000 to 8,000."""
@@ -24,8 +24,11 @@ DEFAULT_REMOTE_MESSAGE_SIZE = 64 << 10
 DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Hash functions we verify a certificate by, weakest first."""
 
-STATIC_FORMATS = {0: ("PCMU", 8000), 8: ("PCMA", 8000)}
-CODEC_ORDER = ("OPUS", "PCMU", "PCMA")
+CodecName = Literal["opus", "pcmu", "pcma"]
+
+STATIC_FORMATS = {"0": ("PCMU", 8000, 1), "8": ("PCMA", 8000, 1)}
+CODECS: dict[tuple[str, int], CodecName] = {("OPUS", 48000): "opus", ("PCMU", 8000): "pcmu", ("PCMA", 8000): "pcma"}
+"""What the edge can use, by encoding name and clock rate, in its order of preference."""
 
 _TOKEN = re.compile(r"[!-~]{1,256}")
 _HEX_PAIRS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
@@ -90,12 +93,11 @@ class Codec:
     """An audio format the edge can use.
 
     Attributes:
-        name: ``OPUS``, ``PCMU`` or ``PCMA``.
         parameters: of ``a=fmtp``, names in lower case.
     """
 
     payload_type: int
-    name: str
+    name: CodecName
     clock_rate: int
     channels: int = 1
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -269,7 +271,7 @@ def _section(block: Sequence[_Attribute], session: Sequence[_Attribute]) -> Sect
 
 def _codecs(block: Sequence[_Attribute], formats: Sequence[str]) -> Iterator[Codec]:
     """The usable formats of an audio section in our order of preference."""
-    maps: dict[str, tuple[str, int, int]] = {str(k): (name, rate, 1) for k, (name, rate) in STATIC_FORMATS.items()}
+    maps: dict[str, tuple[str, int, int]] = dict(STATIC_FORMATS)
     parameters: dict[str, str] = {}
     for line, name, value in block[1:]:
         if name == "rtpmap":
@@ -284,12 +286,14 @@ def _codecs(block: Sequence[_Attribute], formats: Sequence[str]) -> Iterator[Cod
             parameters[number] = content
     found: list[Codec] = []
     for text in formats:
-        name, rate, channels = maps.get(text, ("", 0, 0))
-        if (name, rate) not in (("OPUS", 48000), ("PCMU", 8000), ("PCMA", 8000)) or channels > 2:
+        encoding, rate, channels = maps.get(text, ("", 0, 0))
+        codec = CODECS.get((encoding, rate))
+        if codec is None or channels > 2:
             continue
         payload_type = _integer(text, 0, 127, "a payload type", block[0][0])
-        found.append(Codec(payload_type, name, rate, channels, _fmtp(parameters.get(text, ""))))
-    yield from sorted(found, key=lambda codec: CODEC_ORDER.index(codec.name))
+        found.append(Codec(payload_type, codec, rate, channels, _fmtp(parameters.get(text, ""))))
+    order = list(CODECS.values())
+    yield from sorted(found, key=lambda c: order.index(c.name))
 
 
 def _fmtp(text: str) -> dict[str, str]:

@@ -1,0 +1,90 @@
+"""One clock for everything that is played: each leg sends a frame every 20 ms, on an absolute schedule.
+
+Steps of 5 ms give four phases, so that legs do not all send at once, and a reply that starts between two of its leg's
+turns need not wait for the next: the leg sends its first frame itself and then takes the phase that fits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import ceil, floor
+from typing import Protocol
+
+from perhop.realtime.audio import FRAME_MS
+
+__all__ = ["PHASES", "STEP", "Paced", "Pacer"]
+
+PHASES = 4
+STEP = FRAME_MS / PHASES / 1000
+"""s; four phases of 5 ms."""
+
+
+class Paced(Protocol):
+    """Something that sends a frame when its turn comes."""
+
+    def on_turn(self, now: float) -> bool:
+        """20 ms have passed. False takes it off the clock until it is added again. Must not raise."""
+
+
+class Pacer:
+    """The clock. Its timer sleeps while nothing is on it.
+
+    Step k is at ``start + k * STEP`` whatever the steps before it took. After a stall, every phase that was missed gets
+    one turn, not one for every 20 ms it missed: what comes late must not come in a burst.
+    """
+
+    __slots__ = ("_joining", "_loop", "_phases", "_start", "_step", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._start = loop.time()
+        self._step = 0  # the last step that was taken
+        # Dictionaries as ordered sets. Whoever joins a phase lets its next step, under 5 ms away, pass by.
+        self._phases: tuple[dict[Paced, None], ...] = tuple({} for _ in range(PHASES))
+        self._joining: tuple[dict[Paced, None], ...] = tuple({} for _ in range(PHASES))
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, paced: Paced, now: float) -> None:
+        """Puts a leg on the clock that sends a frame at ``now`` by itself: its next turn is 20 to 25 ms later.
+
+        A leg that is on the clock already moves to the phase that fits.
+        """
+        self.remove(paced)
+        self._joining[ceil((now - self._start) / STEP) % PHASES][paced] = None
+        if self._timer is None:
+            self._step = floor((now - self._start) / STEP)
+            self._arm()
+
+    def remove(self, paced: Paced) -> None:
+        """Takes a leg off the clock, if it is on it."""
+        for members in (*self._phases, *self._joining):
+            members.pop(paced, None)
+
+    def close(self) -> None:
+        """Stops for good."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for members in (*self._phases, *self._joining):
+            members.clear()
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_at(self._start + (self._step + 1) * STEP, self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        last = max(floor((now - self._start) / STEP), self._step + 1)
+        for step in range(max(self._step + 1, last - PHASES + 1), last + 1):
+            members = self._phases[step % PHASES]
+            for paced in list(members):  # a turn may move others, or take them off
+                if paced in members and not paced.on_turn(now):
+                    members.pop(paced, None)
+            joining = self._joining[step % PHASES]
+            if joining:
+                members.update(joining)
+                joining.clear()
+        self._step = last
+        if any(self._phases) or any(self._joining):
+            self._arm()
+        else:
+            self._timer = None

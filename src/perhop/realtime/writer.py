@@ -1,0 +1,214 @@
+"""One response on the wire: every item, part and delta opened in order, and every one of them closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from perhop.realtime.audio import AudioChunk
+from perhop.realtime.conversation import Entry
+from perhop.realtime.core import Core
+from perhop.realtime.events import (
+    InputTokenDetails,
+    Response,
+    ResponseAudio,
+    ResponseAudioOutput,
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseCreated,
+    ResponseDone,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+    ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+    ResponseStatus,
+    ServerEvent,
+    StatusDetails,
+)
+from perhop.realtime.items import ContentPart, FunctionCallItem, Item, MessageItem
+from perhop.realtime.plan import ResponsePlan
+from perhop.realtime.usage import output_tokens, usage
+
+__all__ = ["ResponseWriter"]
+
+_ONE_PART = 0
+"""A message of ours has a single part."""
+
+
+@dataclass(slots=True)
+class _Message:
+    """The message being produced."""
+
+    entry: Entry
+    index: int
+    words: list[str] = field(default_factory=list)
+    audio_bytes: int = 0
+
+
+class ResponseWriter:
+    """Turns what the host produces into events.
+
+    Attributes:
+        audio_ms: audio produced so far, over all items.
+        first_audio_at: when its first audio came.
+    """
+
+    def __init__(self, core: Core, response_id: str, plan: ResponsePlan) -> None:
+        self.id = response_id
+        self.audio_ms = 0
+        self.first_audio_at: float | None = None
+        self._core = core
+        self._plan = plan
+        self._output: list[Item] = []
+        self._message: _Message | None = None
+        self._characters = 0
+
+    @property
+    def tokens(self) -> int:
+        """Output tokens so far."""
+        said = output_tokens(characters=self._characters, audio_ms=self.audio_ms)
+        return (said.text_tokens or 0) + (said.audio_tokens or 0)
+
+    @property
+    def silent(self) -> bool:
+        """The response has no audio."""
+        return self._plan.modality == "text"
+
+    # -- the response -------------------------------------------------------------------------------------------------
+
+    def created(self) -> None:
+        """Announces the response."""
+        response = self._response("in_progress", status_details=None, output=[], usage=None)
+        self._core.emit(ResponseCreated(event_id=self._core.event_id(), response=response))
+
+    def done(
+        self,
+        status: Literal["completed", "cancelled", "incomplete", "failed"],
+        details: StatusDetails | None,
+        heard: InputTokenDetails,
+    ) -> None:
+        """Closes what is open, then the response.
+
+        Args:
+            heard: tokens of the context it was given.
+        """
+        self._close_message("completed" if status == "completed" else "incomplete")
+        said = output_tokens(characters=self._characters, audio_ms=self.audio_ms)
+        response = self._response(status, status_details=details, output=self._output, usage=usage(heard, said))
+        self._core.emit(ResponseDone(event_id=self._core.event_id(), response=response))
+
+    def _response(self, status: ResponseStatus, **fields: object) -> Response:
+        plan = self._plan
+        return Response.model_validate(
+            {
+                "object": "realtime.response",
+                "id": self.id,
+                "status": status,
+                "conversation_id": self._core.conversation.id if plan.in_conversation else None,
+                "output_modalities": [plan.modality],
+                "max_output_tokens": "inf" if plan.max_output_tokens is None else plan.max_output_tokens,
+                "audio": ResponseAudio(output=ResponseAudioOutput(format=plan.format.wire(), voice=plan.voice)),
+                "metadata": plan.metadata,
+                **fields,
+            }
+        )
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def text(self, words: str) -> None:
+        """Adds text: of a written answer, or of what is being said."""
+        if not words:
+            return
+        message = self._open_message()
+        message.words.append(words)
+        self._characters += len(words)
+        self._part(ResponseOutputTextDelta if self.silent else ResponseOutputAudioTranscriptDelta, message, delta=words)
+
+    def audio(self, audio: bytes, now: float) -> None:
+        """Adds audio; a text response has none and ignores it."""
+        if not audio or self.silent:
+            return
+        if self.first_audio_at is None:
+            self.first_audio_at = now
+        message = self._open_message()
+        before_ms = message.entry.audio_ms
+        message.audio_bytes += len(audio)
+        message.entry.audio_ms = message.audio_bytes // self._plan.bytes_per_ms
+        self.audio_ms += message.entry.audio_ms - before_ms
+        self._core.emit(AudioChunk(self.id, message.entry.id, message.index, _ONE_PART, audio))
+
+    def _open_message(self) -> _Message:
+        if self._message is None:
+            item_id = self._core.new_id("item_")
+            index = len(self._output)
+            entry = self._open_item(MessageItem(id=item_id, status="in_progress", role="assistant", content=[]), index)
+            self._message = _Message(entry, index)
+            part = {"type": "text", "text": ""} if self.silent else {"type": "audio", "transcript": ""}
+            self._part(ResponseContentPartAdded, self._message, part=part)
+        return self._message
+
+    def _close_message(self, status: Literal["completed", "incomplete"]) -> None:
+        message, self._message = self._message, None
+        if message is None:
+            return
+        words = "".join(message.words)
+        if self.silent:
+            self._part(ResponseOutputTextDone, message, text=words)
+            self._part(ResponseContentPartDone, message, part={"type": "text", "text": words})
+            content = ContentPart(type="output_text", text=words)
+        else:
+            self._part(ResponseOutputAudioDone, message)
+            self._part(ResponseOutputAudioTranscriptDone, message, transcript=words)
+            self._part(ResponseContentPartDone, message, part={"type": "audio", "transcript": words})
+            content = ContentPart(type="output_audio", transcript=words)
+        item = MessageItem(id=message.entry.id, status=status, role="assistant", content=[content])
+        self._close_item(message.entry, item, message.index)
+
+    def _part(self, event: type[ServerEvent], message: _Message, **fields: object) -> None:
+        """Emits an event about the message's part."""
+        self._about(event, message.entry.id, message.index, content_index=_ONE_PART, **fields)
+
+    # -- function calls -----------------------------------------------------------------------------------------------
+
+    def function_call(self, name: str, arguments: str) -> None:
+        """Adds a whole function call; a message before it is complete."""
+        self._close_message("completed")
+        self._characters += len(name) + len(arguments)
+        index, function_call_id = len(self._output), self._core.new_id("call_")
+        item = FunctionCallItem(
+            id=self._core.new_id("item_"), status="in_progress", call_id=function_call_id, name=name, arguments=""
+        )
+        entry = self._open_item(item, index)
+        call = {"call_id": function_call_id}
+        self._about(ResponseFunctionCallArgumentsDelta, entry.id, index, delta=arguments, **call)
+        self._about(ResponseFunctionCallArgumentsDone, entry.id, index, name=name, arguments=arguments, **call)
+        done = item.model_copy(update={"status": "completed", "arguments": arguments})
+        self._close_item(entry, done, index)
+
+    # -- items --------------------------------------------------------------------------------------------------------
+
+    def _open_item(self, item: Item, index: int) -> Entry:
+        core = self._core
+        entry = Entry(item=item, known=item, in_progress=True)
+        core.emit(ResponseOutputItemAdded(event_id=core.event_id(), response_id=self.id, output_index=index, item=item))
+        if self._plan.in_conversation:
+            core.add_item(entry)
+        return entry
+
+    def _close_item(self, entry: Entry, item: Item, index: int) -> None:
+        core = self._core
+        if self._plan.in_conversation:
+            core.item_done(entry, item)
+        core.emit(ResponseOutputItemDone(event_id=core.event_id(), response_id=self.id, output_index=index, item=item))
+        entry.finished(item)
+        self._output.append(item)
+
+    def _about(self, event: type[ServerEvent], item_id: str, index: int, **fields: object) -> None:
+        """Emits an event about one output item."""
+        where = {"event_id": self._core.event_id(), "response_id": self.id, "item_id": item_id, "output_index": index}
+        self._core.emit(event.model_validate(where | fields))

@@ -154,7 +154,7 @@ def test_what_the_dialogue_should_know_of_a_parameter() -> None:
 
     def function(day: Any = None) -> None: ...
 
-    function.__annotations__["day"] = Annotated[date | None, slot]
+    function.__annotations__["day"] = Annotated[date, slot] | None
     assert parameters(function).schema["properties"]["day"] == {"type": "string", "format": "date", **extensions}
 
 

@@ -70,7 +70,7 @@ hints = st.recursive(
         inner.map(lambda hint: dict[str, hint]),  # type: ignore[valid-type]
         inner.map(lambda hint: Optional[hint]),  # noqa: UP045
         st.tuples(inner, inner).map(lambda pair: Union[pair]),  # noqa: UP007
-        st.tuples(inner, inner).map(lambda pair: tuple[pair]),  # type: ignore[valid-type],
+        st.tuples(inner, inner).map(lambda pair: tuple[pair]),  # type: ignore[valid-type]
     ),
     max_leaves=4,
 )

@@ -31,7 +31,7 @@ from perhop.tools.values import json_only
 __all__ = ["Parameters", "Slot"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # by identity: unions must hash what is in Annotated
 class Slot:
     """What the built-in dialogue should know about a parameter; put it into ``Annotated[…, Slot(…)]``.
 
@@ -134,8 +134,12 @@ class Parameters:
     def _hints(self, function: Callable[..., object]) -> dict[str, Any]:
         try:
             return get_type_hints(function, include_extras=True)
-        except (NameError, TypeError, AttributeError) as error:
-            raise self._wrong(f"its type hints cannot be read: {error}; import what they name at run time") from error
+        except NameError as error:
+            raise self._wrong(
+                f"type hint not known: {error}; define or import it in the module, at run time"
+            ) from error
+        except (TypeError, AttributeError, SyntaxError) as error:
+            raise self._wrong(f"its type hints cannot be read: {error}") from error
 
     def _hint_of(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
         if parameter.kind is parameter.VAR_POSITIONAL or parameter.kind is parameter.VAR_KEYWORD:

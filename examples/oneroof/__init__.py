@@ -1,0 +1,1 @@
+"""One Roof: homes for rent around the San Francisco Bay."""

@@ -1,0 +1,1 @@
+"""The front desk of an office: hours, directions, messages, departments, meetings."""

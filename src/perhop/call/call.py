@@ -28,6 +28,7 @@ from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemCreate,
+    InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     OutputAudioBufferClear,
@@ -262,6 +263,8 @@ class Call:
                     )
                 self._boundary.to_model(event)
                 self._functions.client_answered(function_call_id)
+            case InputAudioBufferAppend():
+                self._boundary.audio_to_model(event.decoded())
             case OutputAudioBufferClear() if self._leg.clocked:
                 self._drop_playout()
             case _:

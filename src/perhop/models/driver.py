@@ -53,7 +53,7 @@ class ServerDriver(ABC):
         """Opens the session with this configuration."""
         now = self._clock()
         self._sink = sink
-        self._server = RealtimeServer(config=session, now=now, new_id=self._new_id)
+        self._server = RealtimeServer(config=session, now=now, new_id=self._new_id, transcoded=True)
         self._draining = True
         self._deliver(self._server.start(now))
         self._draining = False

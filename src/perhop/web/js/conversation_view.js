@@ -152,7 +152,7 @@ function toolRow() {
     if (now === shown) return;
     shown = now;
     given.replaceChildren(complete ? valueView(parse(tool.arguments || "{}")) : el("code", {}, tool.arguments));
-    result.replaceChildren(tool.output === null ? "" : valueView(parse(tool.output)));
+    result.replaceChildren(tool.output === null ? "" : valueView(withoutEnvelope(parse(tool.output))));
     result.hidden = tool.output === null;
     raw.textContent = [pretty(tool.arguments), tool.output === null ? "" : pretty(tool.output)].filter(Boolean).join("\n\n");
   }
@@ -164,6 +164,11 @@ function toolState({ tool, status }) {
   if (!tool || tool.output === null) return status === "failed" ? "stopped" : "running";
   const took = tool.startedAt !== null && tool.endedAt !== null ? duration(tool.endedAt - tool.startedAt) : "";
   return status === "failed" ? `failed, ${took}` : took;
+}
+
+/** What an error says, without the object around it; any other value as it is. @param {any} value */
+function withoutEnvelope(value) {
+  return value?.error?.message ?? value?.error ?? value;
 }
 
 /** @param {string} text */

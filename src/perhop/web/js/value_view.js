@@ -8,7 +8,10 @@ import { el, spokenName } from "./dom.js";
 
 /** Rows and columns of a table that are shown; the rest is counted, and is in the JSON below it. */
 const MAX_ROWS = 5;
-const MAX_COLUMNS = 5;
+const MAX_COLUMNS = 6;
+
+/** A text from this length on gets a line of its own. */
+const LONG_TEXT = 48;
 
 /**
  * @param {string} text JSON, or any text
@@ -38,9 +41,10 @@ function fields(record) {
   const list = el("dl", { class: "fields" });
   for (const [name, value] of Object.entries(record)) {
     const nested = typeof value === "object" && value !== null;
-    const item = el("div", { class: nested ? "fields__wide" : "" }, el("dt", {}, spokenName(name)));
-    item.append(el("dd", {}, nested ? valueView(value) : scalar(value)));
-    list.append(item);
+    const long = typeof value === "string" && value.length >= LONG_TEXT;
+    const kind = nested ? "fields__wide" : long ? "fields__wide fields__long" : "";
+    const shown = nested ? valueView(value) : scalar(value);
+    list.append(el("div", { class: kind }, el("dt", {}, spokenName(name)), el("dd", {}, shown)));
   }
   return list;
 }

@@ -29,6 +29,7 @@ _CODES: Mapping[int, str] = {
     415: "unsupported_media_type",
     426: "upgrade_required",
 }
+_PLACES = frozenset({"body", "query", "path", "header"})
 
 
 class ErrorDetail(BaseModel):
@@ -120,12 +121,14 @@ def install_error_handlers(app: FastAPI) -> None:
     async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        loc = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-        missing = first["type"] == "missing"
-        code = "missing_required_parameter" if missing else "invalid_value"
-        request.state.error_code = code
-        where = f"{loc[0]}{''.join(f'.{part}' for part in loc[1:])}" if loc else None
-        return error_response(ApiError(400, code, f"{where or 'The body'}: {first['msg']}.", param=where))
+        if first["type"] == "json_invalid":
+            answer = ApiError(400, "invalid_json", f"The body is not valid JSON: {first['ctx']['error']}.")
+        else:
+            where = ".".join(str(part) for part in first["loc"] if part not in _PLACES) or None
+            code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
+            answer = ApiError(400, code, f"{where or 'The body'}: {first['msg']}.", param=where)
+        request.state.error_code = answer.code
+        return error_response(answer)
 
     async def on_unexpected(_request: Request, _error: Exception) -> JSONResponse:
         # Starlette raises the error again after this response, so that the server logs it. This response is made

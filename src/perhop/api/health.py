@@ -39,7 +39,7 @@ async def healthz() -> Health:
 @router.get("/readyz", summary="Can it take calls?", responses={503: {"model": Readiness}})
 async def readyz(response: Response, services: Use) -> Readiness:
     """503 names what is missing: engines that still start, or that shutdown has begun."""
-    missing = list(services.missing())
+    missing = [*services.missing(), *(["shutting down"] if services.draining else [])]
     if not missing:
         return Readiness(status="ready")
     response.status_code = 503

@@ -46,6 +46,7 @@ class Services:
 
     Attributes:
         missing: names of the parts that are not ready to take calls; empty when all are.
+        draining: the process is about to end and takes no new calls.
         clock: seconds, monotonic; for rate limits.
     """
 
@@ -56,6 +57,7 @@ class Services:
     client_secrets: ClientSecretStore
     metrics: Metrics
     missing: Callable[[], Sequence[str]] = tuple
+    draining: bool = False
     clock: Callable[[], float] = time.monotonic
     auth: Authenticator = field(init=False)
     call_rate: RateLimiter = field(init=False)

@@ -1,0 +1,33 @@
+"""``perhop agents``"""
+
+from __future__ import annotations
+
+from perhop.cli.console import errors, output
+from perhop.cli.options import ConfigFile
+
+__all__ = ["EXAMPLES", "agents"]
+
+EXAMPLES = """\
+[bold]Example[/]\n
+[cyan]perhop agents --config examples/oneroof/perhop.toml[/]
+"""
+
+
+def agents(config: ConfigFile = None) -> None:
+    """List the agents of a settings file, with their tools and phrases to try."""
+    from rich.table import Table
+
+    from perhop.config import load_settings
+
+    settings = load_settings(config)
+    if not settings.agents:
+        where = settings.file or "the settings (no perhop.toml here; name one with --config)"
+        errors().print(f"No agents in {where}.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("agent", "title", "model", "tools", "try saying"):
+        table.add_column(heading, overflow="fold")
+    for agent in settings.agents:
+        tools = "\n".join(reference.partition(":")[2] for reference in agent.tools)
+        table.add_row(agent.name, agent.title, agent.model, tools, "\n".join(agent.samples[:3]))
+    output().print(table)

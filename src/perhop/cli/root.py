@@ -1,0 +1,44 @@
+"""The commands put together, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from perhop.cli import agents, keys, serve, talk, version
+from perhop.cli.console import errors
+from perhop.errors import PerhopError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="perhop",
+    help="Voice agents over the right transport on every hop: WebRTC and WebSocket in, a Realtime model behind.",
+    epilog="Start with [bold]perhop serve[/bold] and open the address it prints.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # Locals hold keys and what was said: never print them.
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command(epilog=serve.EXAMPLES)(serve.serve)
+app.command(epilog=talk.EXAMPLES)(talk.talk)
+app.add_typer(keys.app, name="keys")
+app.command(epilog=agents.EXAMPLES)(agents.agents)
+app.command()(version.version)
+
+
+def run() -> None:
+    """Runs ``perhop``; an error of ours is shown as one message, without a stack."""
+    try:
+        app()
+    except PerhopError as error:
+        errors().print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

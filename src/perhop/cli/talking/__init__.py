@@ -1,0 +1,1 @@
+"""The client behind ``perhop talk``: a caller over WebSocket that asks once and listens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ class PuppetModel(ServerDriver):
     """A Realtime server whose mind is the test: ``answer`` decides what each response does."""
 
     def __init__(self, answer: Callable[[PuppetModel, StartResponse], None], **options: object) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
+        super().__init__(slice_s=math.inf, **options)  # type: ignore[arg-type]
         self._answer = answer
         self._windows = 0
         self.asked: list[StartResponse] = []

@@ -33,9 +33,17 @@ class ServerDriver(ABC):
 
     Args:
         clock: seconds, monotonic.
+        slice_s: thread CPU time after which queued input waits for the loop's next round.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, new_id: IdFactory = new_id) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: IdFactory = new_id,
+        slice_s: float = SLICE_S,
+    ) -> None:
+        self._slice_s = slice_s
         self._clock = clock
         self._new_id = new_id
         self._server: RealtimeServer | None = None
@@ -137,7 +145,7 @@ class ServerDriver(ABC):
                     self.heard(entry)
                 else:
                     self._deliver(self._server.receive(entry, now))
-                if self._inbox and time.thread_time() - began > SLICE_S:
+                if self._inbox and time.thread_time() - began > self._slice_s:
                     self._resumed = asyncio.get_running_loop().call_soon(self._resume)
                     break
         finally:

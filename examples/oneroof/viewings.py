@@ -93,9 +93,9 @@ class Viewings:
     def _why_not(self, day: date, start: time, free: list[time], *, taken: bool) -> str:
         hours = _hours(day)
         if taken:
-            reason = f"{say_time(start)} is already taken on {say_date(day)}."
+            reason = f"{say_time(start).capitalize()} is already taken on {say_date(day)}."
         elif start in hours:
-            reason = f"{say_time(start)} is already over today."
+            reason = f"{say_time(start).capitalize()} is already over today."
         elif hours[0] <= start <= hours[-1]:
             reason = "Viewings start on the hour."
         else:

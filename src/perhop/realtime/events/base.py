@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from perhop.realtime.wire import WireModel
+from typing import Self
+
+import orjson
+from pydantic import PrivateAttr
+
+from perhop.realtime.wire import JsonObject, WireModel
 
 __all__ = ["EVENT_ID_MAX", "ClientEvent", "Event", "ServerEvent", "UnknownClientEvent", "UnknownServerEvent"]
 
@@ -32,9 +37,35 @@ class ServerEvent(Event):
     """Server → client. Every one has an ``event_id``, but for ``input_audio_buffer.dtmf_event_received``."""
 
 
-class UnknownClientEvent(ClientEvent):
+class _Unknown(Event):
+    """Keeps the whole object as it came; ``type`` and ``event_id`` can be read, and replaced in a copy."""
+
+    _raw: JsonObject = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def of(cls, obj: JsonObject) -> Self:
+        """The event for a decoded object whose ``type`` is a string."""
+        event_id = obj.get("event_id")
+        event = cls(type=obj["type"], event_id=event_id if isinstance(event_id, str) else None)
+        event._raw = obj
+        return event
+
+    @property
+    def raw(self) -> JsonObject:
+        """The object as it came."""
+        return self._raw
+
+    def to_dict(self) -> JsonObject:
+        changed = {"event_id": self.event_id} if self.event_id is not None else {}
+        return {**self._raw, "type": self.type, **changed}
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(self.to_dict())
+
+
+class UnknownClientEvent(_Unknown, ClientEvent):
     """A client event of a type this version does not know, kept whole so that a gateway can pass it on."""
 
 
-class UnknownServerEvent(ServerEvent):
+class UnknownServerEvent(_Unknown, ServerEvent):
     """A server event of a type or shape this version does not know, kept whole so that a gateway can pass it on."""

@@ -86,7 +86,7 @@ def parse_client_event(data: bytes | str, *, allow_unknown: bool = False) -> Cli
     try:
         if cls is None:
             if allow_unknown:
-                return UnknownClientEvent.parse(obj, strict=False)
+                return UnknownClientEvent.of(obj)
             raise ProtocolError("invalid_event", f"There is no client event of type '{clipped(kind)}'.", "type")
         event = cls.parse(obj, strict=not allow_unknown)
         if not allow_unknown:
@@ -121,8 +121,8 @@ def parse_server_event(data: bytes | str) -> ServerEvent:
     kind = obj.get("type")
     if not isinstance(kind, str):
         raise ProtocolError("invalid_event", "The 'type' field is missing.", "type")
-    cls = SERVER_EVENTS.get(kind, UnknownServerEvent)
+    cls = SERVER_EVENTS.get(kind)
     try:
-        return cls.model_validate(obj)
+        return UnknownServerEvent.of(obj) if cls is None else cls.model_validate(obj)
     except ValidationError:
-        return UnknownServerEvent.model_construct(set(obj), **obj)
+        return UnknownServerEvent.of(obj)

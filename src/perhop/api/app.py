@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from perhop import __version__
 from perhop.api import health, management, realtime, sockets
-from perhop.api.errors import install_error_handlers
+from perhop.api.errors import ErrorBody, install_error_handlers
 from perhop.api.middleware import BodyLimit, Cors, LoopbackGuard, RequestLog
 from perhop.api.pages import mount_pages
 from perhop.config import Settings
@@ -36,6 +36,7 @@ def create_api(
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        responses={"default": {"model": ErrorBody, "description": "Any error: one shape for all."}},
     )
     for router in (realtime.router, sockets.router, management.router, health.router):
         app.include_router(router)

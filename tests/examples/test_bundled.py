@@ -5,7 +5,11 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from perhop.bundled import config_file
+from perhop.cli.root import app
 from perhop.config import load_settings
 from perhop.tools.registry import ToolRegistry
 
@@ -14,6 +18,18 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_bundled_configuration_is_the_one_of_the_repository() -> None:
     assert config_file().read_bytes() == (ROOT / "perhop.toml").read_bytes()
+
+
+def test_it_is_what_a_start_in_an_empty_folder_falls_back_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PERHOP_CONFIG", raising=False)
+    listing = CliRunner().invoke(app, ["agents"])
+    assert listing.exit_code == 0
+    assert "oneroof" in listing.output
+    (tmp_path / "perhop.toml").write_text('[[agents]]\nname = "mine"\n')
+    listing = CliRunner().invoke(app, ["agents"])
+    assert "mine" in listing.output
+    assert "oneroof" not in listing.output
 
 
 def test_its_agents_find_their_tools() -> None:

@@ -17,9 +17,10 @@ def agents(config: ConfigFile = None) -> None:
     """List the agents of a settings file, with their tools and phrases to try."""
     from rich.table import Table
 
+    from perhop.bundled import config_file
     from perhop.config import load_settings
 
-    settings = load_settings(config)
+    settings = load_settings(config, fallback=config_file())
     if not settings.agents:
         where = settings.file or "the settings (no perhop.toml here; name one with --config)"
         errors().print(f"No agents in {where}.")

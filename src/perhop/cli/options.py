@@ -14,7 +14,7 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="Settings file; ./perhop.toml when there is one. [dim]\\[env: PERHOP_CONFIG][/]",
+        help="Settings file; ./perhop.toml when there is one, else the example agents. [dim]\\[env: PERHOP_CONFIG][/]",
         show_default=False,
     ),
 ]

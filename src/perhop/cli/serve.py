@@ -49,6 +49,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve calls until interrupted."""
+    from perhop.bundled import config_file
     from perhop.cli.server import open_server
     from perhop.config import load_settings
     from perhop.telemetry.logs import configure_logging
@@ -59,6 +60,7 @@ def serve(
             "server": {"host": host, "port": port, "data": data, "tls_cert": tls_cert, "tls_key": tls_key},
             "echo": echo or None,
         },
+        fallback=config_file(),
     )
     configure_logging(settings.log)
     server = open_server(settings, on_started=lambda url: _announce(settings, url))

@@ -44,13 +44,14 @@ def talk(
     import asyncio
     import os
 
+    from perhop.bundled import config_file
     from perhop.cli.talking.session import talk as run
     from perhop.cli.talking.view import View
     from perhop.cli.talking.wav import read_audio, write_wav
     from perhop.config import load_settings
 
     question = read_audio(file) if file is not None else text or ""
-    settings = load_settings(config)
+    settings = load_settings(config, fallback=config_file())
     view = View(output(), errors())
     with view:
         outcome = asyncio.run(

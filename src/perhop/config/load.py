@@ -35,17 +35,20 @@ class ConfigError(PerhopError):
     """Settings that cannot be used; the message names source, key and remedy, never a value."""
 
 
-def load_settings(path: Path | None = None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    path: Path | None = None, *, overrides: Mapping[str, Any] | None = None, fallback: Path | None = None
+) -> Settings:
     """Settings of this process: defaults, then the TOML file, then ``PERHOP_*``, then ``overrides``.
 
     Args:
         path: the TOML file; None takes ``PERHOP_CONFIG``, else ``./perhop.toml`` when there is one.
         overrides: nested like the file (``{"server": {"port": 9000}}``); None values count as absent.
+        fallback: the TOML file when none is named and none is there.
 
     Raises:
         ConfigError: the file is missing or not TOML, a key is unknown, or a value is not allowed.
     """
-    file = _find_file(path)
+    file = _find_file(path, fallback)
     from_file = _read_toml(file) if file is not None else {}
     from_env = _read_environment()
     from_command_line = _without_none(overrides or {})
@@ -57,13 +60,13 @@ def load_settings(path: Path | None = None, *, overrides: Mapping[str, Any] | No
         raise ConfigError(_explain(error, file=file, env=from_env, command_line=from_command_line)) from None
 
 
-def _find_file(path: Path | None) -> Path | None:
+def _find_file(path: Path | None, fallback: Path | None) -> Path | None:
     if path is not None:
         return path
     named = os.environ.get(_FILE_VARIABLE)
     if named:
         return Path(named)
-    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else fallback
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

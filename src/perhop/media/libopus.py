@@ -15,10 +15,10 @@ from pathlib import Path
 
 from perhop.errors import PerhopError
 
-__all__ = ["LibOpus", "OpusError", "load"]
+__all__ = ["LibOpus", "OpusError", "inside_pyav", "load"]
 
 
-_USUAL_NAMES = ("libopus.so.0", "libopus.0.dylib")
+USUAL_NAMES = ("libopus.so.0", "libopus.0.dylib")
 
 
 class OpusError(PerhopError):
@@ -93,26 +93,26 @@ def load() -> LibOpus:
         OpusError: neither a system library nor PyAV's is there; the message says what to install.
     """
     tried: list[str] = []
-    for find in (*_USUAL_NAMES, _inside_pyav, _by_linker):
-        path = find if isinstance(find, str) else find()
-        if path is None:
-            continue
-        try:
-            return LibOpus(path)
-        except OpusError as error:
-            tried.append(str(error))
+    for place in (*USUAL_NAMES, inside_pyav, by_linker):
+        path = place if isinstance(place, str) else place()
+        if path is not None:
+            try:
+                return LibOpus(path)
+            except OpusError as error:
+                tried.append(str(error))
     raise OpusError(
         "no libopus here and no PyAV wheel that carries one: install libopus0 (Debian), opus (Homebrew), or the 'av' "
         f"package from PyPI. Tried: {'; '.join(tried)}"
     )
 
 
-def _by_linker() -> str | None:
+def by_linker() -> str | None:
+    """What the linker knows under another name; slow."""
     return ctypes.util.find_library("opus")
 
 
-def _inside_pyav() -> str | None:
-    """The libopus of PyAV's wheel, by the places where wheel repair tools put libraries."""
+def inside_pyav() -> str | None:
+    """Path of the libopus in PyAV's wheel, by the places where wheel repair tools put libraries."""
     spec = importlib.util.find_spec("av")
     if spec is None or spec.origin is None:
         return None

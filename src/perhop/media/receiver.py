@@ -39,6 +39,7 @@ class ReceiverStats:
         jitter_ms: interarrival jitter now (RFC 3550).
         added_delay_ms: how much later than possible the last audio was handed on; 0 in order.
         concealed_ms, recovered_ms, silence_ms: audio that was guessed, taken from FEC, or filled with zeros.
+        shortened_ms: audio taken out to make up for a stall that was covered before its packets came.
         undecodable: packets whose payload was garbage.
         flooded: packets dropped because the sender sends audio faster than time goes by.
         resyncs: jumps of the timestamps or changes of the sender.
@@ -54,6 +55,7 @@ class ReceiverStats:
     concealed_ms: int
     recovered_ms: int
     silence_ms: int
+    shortened_ms: int
     undecodable: int
     flooded: int
     resyncs: int
@@ -176,6 +178,7 @@ class AudioReceiver:
             concealed_ms=_ms(timeline.concealed),
             recovered_ms=_ms(timeline.recovered),
             silence_ms=_ms(timeline.silence),
+            shortened_ms=_ms(timeline.shortened),
             undecodable=timeline.undecodable,
             flooded=timeline.flooded,
             resyncs=timeline.resyncs,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 
 from perhop.api.auth import hash_key, new_key
 from perhop.config import ServerSettings, Settings, TokenSettings
-from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 
 MASTER = "sk-master"
 CALLER = "sk-caller"

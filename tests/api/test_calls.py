@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.api.helpers import ANSWER, BROKEN_OFFER, OFFER, SDP, World, bearer, build_world
 
 from perhop.call.legs import EndReason
 from perhop.config import LimitSettings, Settings, TokenSettings
-from tests.api.helpers import ANSWER, BROKEN_OFFER, OFFER, SDP, World, bearer, build_world
 
 
 @pytest.fixture

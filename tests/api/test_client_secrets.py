@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.api.helpers import Clock
 
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.errors import ApiError
-from tests.api.helpers import Clock
 
 
 def mint(store: ClientSecretStore, ttl_s: int = 600) -> str:

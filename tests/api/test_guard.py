@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
+from tests.api.helpers import LOCAL, OFFER, SDP, build_world, key
 
 from perhop.api.addresses import client_address, is_loopback_host, is_loopback_origin, own_origin
 from perhop.config import ServerSettings, Settings
-from tests.api.helpers import LOCAL, OFFER, SDP, build_world, key
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,9 @@ async def test_with_keys_any_origin_may_call() -> None:
     assert response.headers["access-control-allow-origin"] == "*"
 
 
-@pytest.mark.parametrize("path", ["/v1/realtime/calls", "/v1/realtime/client_secrets", "/v1/realtime", "/api/calls/x/stats"])
+@pytest.mark.parametrize(
+    "path", ["/v1/realtime/calls", "/v1/realtime/client_secrets", "/v1/realtime", "/api/calls/x/stats"]
+)
 async def test_a_preflight_allows_what_the_official_clients_send(path: str) -> None:
     headers = {
         "Origin": "http://localhost:3000",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pydantic import SecretStr
+from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 
 from perhop.config import IceServer, Settings, WebRTCSettings
-from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 
 REPORT = {
     "rtt_ms": 12.5,

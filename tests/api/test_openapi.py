@@ -8,9 +8,9 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from tests.api.helpers import build_world
 
 from perhop.config import LimitSettings, Settings
-from tests.api.helpers import build_world
 
 _WORLD = build_world(Settings(limits=LimitSettings(max_calls=1_000_000, calls_per_minute=1_000_000)))
 

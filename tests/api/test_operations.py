@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 
 from perhop.config import ServerSettings, Settings
-from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 
 
 @pytest.fixture

@@ -54,4 +54,4 @@ class HandedOver:
         if item is None:
             return Position(0, 0)
         sent_ms = item.bytes // BYTES_PER_MS
-        return Position(sent_ms, max(0, min(sent_ms, int((now - item.starts_at) * 1000))))
+        return Position(sent_ms, max(0, min(sent_ms, round((now - item.starts_at) * 1000))))

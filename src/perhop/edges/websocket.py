@@ -40,7 +40,6 @@ APPEND = "input_audio_buffer.append"
 FLUSH_S = 2.0
 """How long a closing connection may take to get rid of what was said before."""
 
-_BUFFER_ENDS = frozenset({"input_audio_buffer.clear", "input_audio_buffer.commit"})
 _EVENT_ID = re.compile(r'"event_id"\s*:\s*"([^"\\]{1,64})"')
 _CLOSE_CODES: dict[EndReason, int] = {
     EndReason.CALLER_ABUSE: 1008,
@@ -153,6 +152,7 @@ class WebSocketLeg:
             sink.on_caller_ready()
         reader = asyncio.create_task(self._read(sink), name="websocket reader")
         writer = self._writer = asyncio.create_task(self._write(), name="websocket writer")
+        self._bound_closing()
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             self._gone = reader.done()
@@ -200,10 +200,11 @@ class WebSocketLeg:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
             event = None
-        if isinstance(event, dict) and event.get("type") == APPEND:
+        kind = event.get("type") if isinstance(event, dict) else None
+        if kind == APPEND:
             sink.on_caller_audio(self._whole_samples(self._decode(event)))
             return
-        if isinstance(event, dict) and event.get("type") in _BUFFER_ENDS:
+        if kind == "input_audio_buffer.clear" or kind == "input_audio_buffer.commit":
             self._half_sample = b""
         sink.on_caller_event(parse_client_event(data))
 
@@ -277,8 +278,11 @@ class WebSocketLeg:
             return
         self._close = (code, reason)
         self._outbox.wake()
-        if self._writer is not None:
-            # A client that does not read would hold up the close for ever.
+        self._bound_closing()
+
+    def _bound_closing(self) -> None:
+        """A client that does not read must not hold up the close for ever."""
+        if self._close is not None and self._writer is not None:
             asyncio.get_running_loop().call_later(FLUSH_S, self._writer.cancel)
 
     def _joined(self) -> CallerSink:

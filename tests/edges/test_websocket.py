@@ -372,6 +372,7 @@ class TestEnds:
             ({"code": 1005, "reason": ""}, EndReason.CALLER_HANGUP),
             ({"code": 1001, "reason": "bye"}, EndReason.CALLER_HANGUP),
             ({"code": 1005}, EndReason.CALLER_LOST),
+            ({"code": 1009, "reason": "message too big"}, EndReason.CALLER_ABUSE),
         ],
     )
     def test_the_client_goes(self, how: dict[str, Any], reason: EndReason) -> None:

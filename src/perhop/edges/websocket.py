@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import orjson
 import pybase64
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
@@ -39,6 +40,9 @@ APPEND = "input_audio_buffer.append"
 
 FLUSH_S = 2.0
 """How long a closing connection may take to get rid of what was said before."""
+
+_BROKEN_PROTOCOL = frozenset({1002, 1003, 1007, 1009})
+"""Close codes with which the server itself ends a connection: broken frames, text that is not UTF-8, far too large."""
 
 _EVENT_ID = re.compile(r'"event_id"\s*:\s*"([^"\\]{1,64})"')
 _CLOSE_CODES: dict[EndReason, int] = {
@@ -174,8 +178,7 @@ class WebSocketLeg:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                # A close frame comes with a reason, if an empty one; a connection that just broke has none.
-                self._ended = EndReason.CALLER_HANGUP if "reason" in message else EndReason.CALLER_LOST
+                self._ended = _end_of(message)
                 return
             if self._close is not None:
                 continue
@@ -289,6 +292,14 @@ class WebSocketLeg:
         if self._sink is None:
             raise RuntimeError("attach() comes before run()")
         return self._sink
+
+
+def _end_of(message: Message) -> EndReason:
+    """Why the connection is over, by the last ASGI message."""
+    if message.get("code") in _BROKEN_PROTOCOL:
+        return EndReason.CALLER_ABUSE
+    # A close frame comes with a reason, if an empty one; a connection that just broke has none.
+    return EndReason.CALLER_HANGUP if "reason" in message else EndReason.CALLER_LOST
 
 
 def _event_id_in(data: str | bytes) -> str | None:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
+from tests.realtime.helpers import OFFICIAL
 
 from perhop.realtime import events
 from perhop.realtime.audio import AudioChunk
@@ -28,7 +29,6 @@ from perhop.realtime.events import (
     parse_server_event,
 )
 from perhop.realtime.items import FunctionCallOutputItem, ItemReference, MessageItem, UnknownItem
-from tests.realtime.helpers import OFFICIAL
 
 EXAMPLES: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "fixtures" / "events.json").read_text())
 OFFICIAL_CLIENT: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)

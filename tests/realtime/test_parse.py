@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ def create(item: object, **fields: Any) -> dict[str, Any]:
 
 def message(role: str, **part: Any) -> dict[str, Any]:
     return create({"type": "message", "role": role, "content": [part]})
+
+
+def truncate(content_index: int, audio_end_ms: float) -> dict[str, Any]:
+    fields = {"item_id": "item_1", "content_index": content_index, "audio_end_ms": audio_end_ms}
+    return {"type": "conversation.item.truncate", "event_id": "e1", **fields}
 
 
 def answer(**response: Any) -> dict[str, Any]:
@@ -91,7 +97,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (update(audio={"input": {"format": {"type": "audio/mp3"}}}), "invalid_value", "session.audio.input.format.type"),
     (update(audio={"input": {"format": {"rate": 16_000}}}), "invalid_value", "session.audio.input.format"),
     (update(audio={"input": {"format": "pcm16"}}), "invalid_type", "session.audio.input.format"),
-    (update(audio={"input": {"noise_reduction": {"type": "x"}}}), "invalid_value", "session.audio.input.noise_reduction.type"),
+    (update(audio={"input": {"noise_reduction": 5}}), "invalid_type", "session.audio.input.noise_reduction"),
     (update(audio={"output": {"speed": 2}}), "invalid_value", "session.audio.output.speed"),
     (update(audio={"output": {"speed": "fast"}}), "invalid_type", "session.audio.output.speed"),
     (update(audio={"output": {"voice": 5}}), "invalid_type", "session.audio.output.voice"),
@@ -132,17 +138,17 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (message("assistant", type="output_audio", transcript="x", audio="AA=="), "invalid_value", "item.content[0].audio"),
     (answer(input=[{"type": "item_reference"}]), "missing_required_parameter", "response.input[0].id"),
     (answer(input=[{"type": "item_reference", "id": ""}]), "invalid_value", "response.input[0].id"),
-    (answer(input=[{"type": "message", "role": "user", "content": [{"type": "text"}]}]), "invalid_value", "response.input[0].content[0].type"),
+    (answer(input=[message("user", type="text")["item"]]), "invalid_value", "response.input[0].content[0].type"),
     (answer(conversation="conv_1"), "invalid_value", "response.conversation"),
     (answer(metadata={"k": 5}), "invalid_type", "response.metadata.k"),
     (answer(metadata={"k" * 65: "v"}), "invalid_value", "response.metadata." + "k" * 64 + "…"),
     (answer(metadata={"k": "v" * 513}), "invalid_value", "response.metadata.k"),
     (answer(metadata={str(i): "v" for i in range(17)}), "invalid_value", "response.metadata"),
     (answer(voice="ash"), "unknown_parameter", "response.voice"),
-    ({"type": "conversation.item.truncate", "event_id": "e1", "item_id": "i", "content_index": 0, "audio_end_ms": 1.5}, "invalid_type", "audio_end_ms"),
-    ({"type": "conversation.item.truncate", "event_id": "e1", "item_id": "i", "content_index": 0, "audio_end_ms": -1}, "invalid_value", "audio_end_ms"),
-    ({"type": "conversation.item.truncate", "event_id": "e1", "item_id": "i", "content_index": -1, "audio_end_ms": 1}, "invalid_value", "content_index"),
-]  # fmt: skip
+    (truncate(0, 1.5), "invalid_type", "audio_end_ms"),
+    (truncate(0, -1), "invalid_value", "audio_end_ms"),
+    (truncate(-1, 1), "invalid_value", "content_index"),
+]
 
 
 @pytest.mark.parametrize(("frame", "code", "param"), CASES, ids=lambda value: value if isinstance(value, str) else "")
@@ -231,10 +237,8 @@ def test_a_large_frame_costs_time_linear_in_its_size(make: Any) -> None:
         frame, best = make(size), 1e9
         for _ in range(3):
             began = time.thread_time()
-            try:
+            with contextlib.suppress(ProtocolError):
                 parse_client_event(frame)
-            except ProtocolError:
-                pass
             best = min(best, time.thread_time() - began)
         return best
 
@@ -261,7 +265,7 @@ KEYS = st.one_of(
     ),
 )  # fmt: skip
 JSON = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=20
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=8
 )
 EVENTS = st.builds(
     lambda kind, fields: {**fields, "type": kind},
@@ -270,7 +274,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(EVENTS)
 def test_any_object_parses_or_is_refused(obj: dict[str, Any]) -> None:
     try:
@@ -295,7 +299,7 @@ def test_any_bytes_parse_or_are_refused(frame: bytes | str) -> None:
             assert error.code
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(SERVER_EVENTS)), st.dictionaries(KEYS, JSON, max_size=6))
 def test_any_server_object_survives(kind: str, fields: dict[str, Any]) -> None:
     obj = {**fields, "type": kind}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.realtime.helpers import LOUD, MANUAL, QUIET, TEXT_ONLY, Session, error_of, pcm, types
 
 from perhop.realtime.effects import (
     CancelResponse,
@@ -18,7 +19,6 @@ from perhop.realtime.effects import (
     TranscriptDelta,
     TranscriptFailed,
 )
-from tests.realtime.helpers import LOUD, MANUAL, QUIET, TEXT_ONLY, Session, error_of, pcm, types
 
 TRANSCRIBED = {"audio": {"input": {"transcription": {"model": "any"}}}}
 

@@ -58,18 +58,25 @@ _NO_INPUT = input_details("", (), ())
 
 
 @dataclass(slots=True)
-class _Room:
-    """Where one response lives; see :mod:`perhop.realtime.lifecycle`."""
+class _Response:
+    """A live response."""
 
-    response_id: str
+    id: str
     plan: ResponsePlan
-    context: tuple[Entry, ...]
     writer: ResponseWriter
-    state: State = State.IDLE
+    context: tuple[Entry, ...] = ()
     unheard: set[str] = field(default_factory=set)
     """Items of the context whose words are still being recognised."""
     given: InputTokenDetails = _NO_INPUT
     """Tokens of the context, once the host was given it."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """Room for one response; see :mod:`perhop.realtime.lifecycle`, which alone decides its state."""
+
+    state: State = State.IDLE
+    response: _Response | None = None
 
 
 class Responder:
@@ -77,53 +84,50 @@ class Responder:
 
     Args:
         closed: called with each default-conversation response's writer once it has ended, and the time.
+
+    Attributes:
+        has_spoken: the model has produced audio in this session.
     """
 
     def __init__(self, core: Core, transcripts: Transcripts, closed: Callable[[ResponseWriter, float], None]) -> None:
         self._core = core
         self._transcripts = transcripts
         self._closed = closed
-        self._rooms: dict[str, _Room] = {}
-        self._default: _Room | None = None
+        self._default = _Room()
+        self._out_of_band: dict[str, _Room] = {}
         self.has_spoken = False
 
     @property
     def live_id(self) -> str | None:
         """The default conversation's response, if one is live."""
-        return self._default.response_id if self._default else None
+        return self._default.response.id if self._default.response else None
 
     # -- what may happen ----------------------------------------------------------------------------------------------
 
-    def admit(self, plan: ResponsePlan) -> None:
-        """Whether there is room for such a response now.
+    def begin(self, plan: ResponsePlan, now: float) -> str:
+        """Announces a response and returns its id; it waits until it is told its context.
 
         Raises:
             ProtocolError: ``conversation_already_has_active_response``; or too many out-of-band ones.
         """
-        if plan.in_conversation:
-            state = self._default.state if self._default else State.IDLE
-            self._refuse(step(state, Stimulus.CREATE)[1])
-        elif len(self._rooms) - (self._default is not None) >= self._core.limits.max_parallel:
+        if not plan.in_conversation and len(self._out_of_band) >= self._core.limits.max_parallel:
             message = f"{self._core.limits.max_parallel} out-of-band responses are live; wait for one to end."
             raise ProtocolError("invalid_value", message, "response.conversation")
-
-    def create(self, plan: ResponsePlan, context: tuple[Entry, ...], now: float) -> None:
-        """Announces a response, and starts it once every word of its context is known.
-
-        Raises:
-            ProtocolError: there is no room for it.
-        """
-        self.admit(plan)
+        room = self._default if plan.in_conversation else _Room()
         response_id = self._core.new_id("resp_")
-        unheard = {entry.id for entry in context if entry.id in self._transcripts}
-        writer = ResponseWriter(self._core, response_id, plan)
-        room = _Room(response_id, plan, context, writer, unheard=unheard)
-        self._rooms[response_id] = room
-        if plan.in_conversation:
-            self._default = room
-        self._apply(room, Stimulus.CREATE, now)
-        if not unheard:
-            self._apply(room, Stimulus.READY, now)
+        response = _Response(response_id, plan, ResponseWriter(self._core, response_id, plan))
+        self._apply(room, Stimulus.CREATE, now, response=response)
+        if not plan.in_conversation:
+            self._out_of_band[response_id] = room
+        return response_id
+
+    def provide(self, response_id: str, context: tuple[Entry, ...], now: float) -> None:
+        """Gives a response its context; it starts once every word of it is known."""
+        room = self._find(response_id)
+        if room.response is not None:
+            room.response.context = context
+            room.response.unheard = {entry.id for entry in context if entry.id in self._transcripts}
+            self._start_if_ready(room, now)
 
     def cancel(self, response_id: str | None, now: float) -> None:
         """The client stops a response: the one named, or the default conversation's.
@@ -131,48 +135,48 @@ class Responder:
         Raises:
             ProtocolError: ``response_cancel_not_active``.
         """
-        room = self._default if response_id is None else self._rooms.get(response_id)
-        ending = Ending.cancelled("client_cancelled")
-        if room is None:
-            self._refuse(step(State.IDLE, Stimulus.CANCEL)[1])
-        else:
-            self._apply(room, Stimulus.CANCEL, now, ending=ending)
+        room = self._default if response_id is None else self._find(response_id)
+        self._apply(room, Stimulus.CANCEL, now, ending=Ending.cancelled("client_cancelled"))
 
     def interrupt(self, now: float) -> None:
         """The caller talks: the default conversation's response, if any, stops."""
-        if self._default is not None:
-            self._apply(self._default, Stimulus.INTERRUPT, now, ending=Ending.cancelled("turn_detected"))
+        self._apply(self._default, Stimulus.INTERRUPT, now, ending=Ending.cancelled("turn_detected"))
 
     def resolved(self, item_id: str, now: float) -> None:
         """An item's words are known, or known not to come."""
-        for room in list(self._rooms.values()):
-            if item_id in room.unheard:
-                room.unheard.discard(item_id)
-                if not room.unheard:
-                    self._apply(room, Stimulus.READY, now)
+        for room in (self._default, *self._out_of_band.values()):
+            if room.response is not None and item_id in room.response.unheard:
+                room.response.unheard.discard(item_id)
+                self._start_if_ready(room, now)
 
     def output(self, output: Output, now: float) -> None:
         """The host produced something."""
-        room = self._rooms.get(output.response_id)
-        if room is None:
-            return
+        room = self._find(output.response_id)
         self._apply(room, Stimulus.OUTPUT, now, output=output)
-        limit = room.plan.max_output_tokens
-        if limit is not None and room.writer.tokens >= limit:
+        response = room.response
+        limit = response.plan.max_output_tokens if response else None
+        if response is not None and limit is not None and response.writer.tokens >= limit:
             self._apply(room, Stimulus.LIMIT, now, ending=Ending.incomplete("max_output_tokens"))
 
     def finished(self, done: OutputDone, now: float) -> None:
         """The host has given everything."""
-        room = self._rooms.get(done.response_id)
-        if room is not None:
-            ending = Ending.incomplete(done.reason) if done.reason else Ending("completed")
-            self._apply(room, Stimulus.FINISH, now, ending=ending)
+        ending = Ending.incomplete(done.reason) if done.reason else Ending("completed")
+        self._apply(self._find(done.response_id), Stimulus.FINISH, now, ending=ending)
 
     def failed(self, failure: OutputFailed, now: float) -> None:
         """The host cannot go on."""
-        room = self._rooms.get(failure.response_id)
-        if room is not None:
-            self._apply(room, Stimulus.FAIL, now, ending=Ending.failed(failure.code, failure.message))
+        ending = Ending.failed(failure.code, failure.message)
+        self._apply(self._find(failure.response_id), Stimulus.FAIL, now, ending=ending)
+
+    def _find(self, response_id: str) -> _Room:
+        """The room of a response; an empty one when it is not, or no longer, live."""
+        if response_id == self.live_id:
+            return self._default
+        return self._out_of_band.get(response_id) or _Room()
+
+    def _start_if_ready(self, room: _Room, now: float) -> None:
+        if room.response is not None and not room.response.unheard:
+            self._apply(room, Stimulus.READY, now)
 
     # -- what to do about it ------------------------------------------------------------------------------------------
 
@@ -182,43 +186,57 @@ class Responder:
         stimulus: Stimulus,
         now: float,
         *,
+        response: _Response | None = None,
         output: Output | None = None,
         ending: Ending | None = None,
     ) -> None:
+        """Takes one step of the life cycle.
+
+        Raises:
+            ProtocolError: the step is a refusal.
+        """
         room.state, actions = step(room.state, stimulus)
-        self._refuse(actions)
         for action in actions:
-            match action:
-                case Action.BEGIN:
-                    room.writer.created()
-                case Action.START:
-                    self._start(room)
-                case Action.EMIT if output is not None:
-                    self._show(room, output, now)
-                case Action.STOP:
-                    self._core.emit(CancelResponse(room.response_id))
-                case Action.CLOSE if ending is not None:
-                    self._close(room, ending, now)
-                case _:
-                    raise AssertionError(f"{action} without what it needs")
+            if action is Action.BEGIN:
+                room.response = response
+            self._act(action, room.response, now, output, ending)
+        if room.state is State.IDLE and room.response is not None:
+            closed, room.response = room.response, None
+            self._out_of_band.pop(closed.id, None)
+            if room is self._default:
+                self._closed(closed.writer, now)
 
-    @staticmethod
-    def _refuse(actions: tuple[Action, ...]) -> None:
-        if Action.REFUSE_CREATE in actions:
-            raise ProtocolError(
-                "conversation_already_has_active_response",
-                "The conversation already has an active response. Wait for its response.done, or cancel it first.",
-            )
-        if Action.REFUSE_CANCEL in actions:
-            raise ProtocolError("response_cancel_not_active", "There is no active response to cancel.")
+    def _act(
+        self, action: Action, response: _Response | None, now: float, output: Output | None, ending: Ending | None
+    ) -> None:
+        match action, response:
+            case Action.REFUSE_CREATE, _:
+                raise ProtocolError(
+                    "conversation_already_has_active_response",
+                    "The conversation already has an active response. Wait for its response.done, or cancel it first.",
+                )
+            case Action.REFUSE_CANCEL, _:
+                raise ProtocolError("response_cancel_not_active", "There is no active response to cancel.")
+            case Action.BEGIN, _Response():
+                response.writer.created()
+            case Action.START, _Response():
+                self._start(response)
+            case Action.EMIT, _Response() if output is not None:
+                self._show(response, output, now)
+            case Action.STOP, _Response():
+                self._core.emit(CancelResponse(response.id))
+            case Action.CLOSE, _Response() if ending is not None:
+                response.writer.done(ending.status, ending.details, response.given)
+            case _:
+                raise AssertionError(f"{action} without what it needs")
 
-    def _start(self, room: _Room) -> None:
-        plan = room.plan
-        context = tuple(entry for entry in room.context if not entry.removed)
-        room.given = input_details(plan.instructions, plan.tools, context)
+    def _start(self, response: _Response) -> None:
+        plan = response.plan
+        context = tuple(entry for entry in response.context if not entry.removed)
+        response.given = input_details(plan.instructions, plan.tools, context)
         self._core.emit(
             StartResponse(
-                response_id=room.response_id,
+                response_id=response.id,
                 context=tuple(entry.known for entry in context),
                 instructions=plan.instructions,
                 modality=plan.modality,
@@ -230,19 +248,13 @@ class Responder:
             )
         )
 
-    def _show(self, room: _Room, output: Output, now: float) -> None:
+    def _show(self, response: _Response, output: Output, now: float) -> None:
+        writer = response.writer
         match output:
             case OutputText():
-                room.writer.text(output.text)
+                writer.text(output.text)
             case OutputAudio():
-                room.writer.audio(output.audio, now)
-                self.has_spoken = self.has_spoken or room.writer.first_audio_at is not None
+                writer.audio(output.audio, now)
+                self.has_spoken = self.has_spoken or writer.first_audio_at is not None
             case OutputFunctionCall():
-                room.writer.function_call(output.name, output.arguments)
-
-    def _close(self, room: _Room, ending: Ending, now: float) -> None:
-        del self._rooms[room.response_id]
-        room.writer.done(ending.status, ending.details, room.given)
-        if room is self._default:
-            self._default = None
-            self._closed(room.writer, now)
+                writer.function_call(output.name, output.arguments)

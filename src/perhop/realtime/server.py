@@ -262,42 +262,42 @@ class RealtimeServer:
         voice = asked_voice(params)
         if voice is not None and voice != self._core.config.audio.output.voice_name:
             self._check_voice("response.audio.output.voice")
-        plan = ResponsePlan.of(self._core, params)
-        self._responder.admit(plan)
-        self._create(plan, self._context(params, now), now)
+        self._create(ResponsePlan.of(self._core, params), self._input(params), now)
 
     def _respond(self, now: float) -> None:
         """Answers by itself, as turn detection asks for."""
-        self._create(ResponsePlan.of(self._core, None), self._context(None, now), now)
+        self._create(ResponsePlan.of(self._core, None), None, now)
 
-    def _create(self, plan: ResponsePlan, context: tuple[Entry, ...], now: float) -> None:
+    def _create(self, plan: ResponsePlan, given: list[Entry] | None, now: float) -> None:
+        """Begins a response to ``given``, or else to the conversation."""
+        response_id = self._responder.begin(plan, now)
         if plan.in_conversation:
             self._turn_owed = False
             self._listener.stop_watching()
-        self._responder.create(plan, context, now)
+        if given is None:
+            given = [entry for entry in self._core.conversation if not entry.in_progress]
+        for entry in given:
+            if entry.id not in self._core.conversation:
+                self._items.transcribe(entry, now, shown=False)
+        self._responder.provide(response_id, tuple(given), now)
 
-    def _context(self, params: ResponseParams | None, now: float) -> tuple[Entry, ...]:
-        """What the model is shown: the conversation, or the ``input`` the client gave instead."""
-        conversation = self._core.conversation
+    def _input(self, params: ResponseParams | None) -> list[Entry] | None:
+        """The context a client gave instead of the conversation, if it did."""
         if params is None or params.input is None:
-            return tuple(entry for entry in conversation if not entry.in_progress)
+            return None
         entries: list[Entry] = []
-        given: list[Entry] = []
         for index, item in enumerate(params.input):
             at = f"response.input[{index}]"
             if isinstance(item, ItemReference):
-                entry = conversation.get(item.id)
-                if entry is None:
-                    message = f"The conversation has no item '{clipped(item.id)}'."
+                entry = self._core.conversation.get(item.id)
+                if entry is None or entry.in_progress:
+                    message = f"The conversation has no finished item '{clipped(item.id)}'."
                     raise ProtocolError("invalid_value", message, f"{at}.id")
             else:
                 # Under a name of its own: a copy of a conversation item must not be mistaken for it.
                 entry = entry_of(self._core, item.model_copy(update={"id": None}), at=at)
-                given.append(entry)
             entries.append(entry)
-        for entry in given:
-            self._items.transcribe(entry, now, shown=False)
-        return tuple(entries)
+        return entries
 
     def _response_closed(self, writer: ResponseWriter, now: float) -> None:
         """The default conversation's response has ended: a turn that had to wait gets its answer now."""

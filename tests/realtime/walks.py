@@ -1,0 +1,512 @@
+"""Random walks through a session, and the rules that hold on every one of them.
+
+A walk is a client, a caller and a host who do whatever comes to their mind, in any order: legal, stale or refused. The
+:class:`Rules` watch what the server says and what it asks for. Which way a walk goes is decided by a ``choose``
+function, so that a seeded generator and hypothesis can both drive it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from tests.realtime.helpers import OFFICIAL, counted_ids, pcm
+
+from perhop.realtime.audio import AudioChunk
+from perhop.realtime.effects import (
+    CancelResponse,
+    CloseUtterance,
+    DropUtterance,
+    Effect,
+    OpenUtterance,
+    OutputAudio,
+    OutputDone,
+    OutputFailed,
+    OutputFunctionCall,
+    OutputText,
+    StartResponse,
+    Transcribe,
+    Transcript,
+    TranscriptFailed,
+    TurnHint,
+    VoiceActivity,
+)
+from perhop.realtime.events import ServerEvent, parse_client_event
+from perhop.realtime.items import MessageItem
+from perhop.realtime.server import Output, RealtimeServer, ServerLimits
+from perhop.realtime.session import SessionConfig
+
+Choose = Callable[[int], int]
+"""``choose(n)`` is a number from 0 to n - 1."""
+
+DONE_OF = {
+    "response.output_text.delta": "response.output_text.done",
+    "response.output_audio_transcript.delta": "response.output_audio_transcript.done",
+    "response.output_audio.delta": "response.output_audio.done",
+}
+
+
+@dataclass
+class SeenItem:
+    """An output item as the client saw it."""
+
+    index: int
+    part_open: bool = False
+    open: bool = True
+    awaited: set[str] = field(default_factory=set)
+    """``done`` events its deltas have promised."""
+
+
+@dataclass
+class SeenResponse:
+    """A response as client and host saw it."""
+
+    in_conversation: bool
+    items: dict[str, SeenItem] = field(default_factory=dict)
+    started: bool = False
+    stopped: bool = False
+    through: bool = False
+    done: bool = False
+
+
+class Rules:
+    """What must hold whatever happens. Every violation is an AssertionError that names it."""
+
+    def __init__(self, *, official: bool) -> None:
+        self.official = official
+        self.responses: dict[str, SeenResponse] = {}
+        self.live: str | None = None
+        self.order: list[str] = []
+        self.unfinished: set[str] = set()
+        self.gone: set[str] = set()
+        self.speech: str | None = None
+        self.utterance: str | None = None
+        self.now = 0.0
+        self.unheard: dict[str, float] = {}
+        self.event_ids: set[str] = set()
+
+    def watch(self, outputs: list[Output]) -> list[dict[str, Any]]:
+        """Checks outputs in order; returns the events among them."""
+        frames = []
+        for output in outputs:
+            if isinstance(output, ServerEvent | AudioChunk):
+                data = output.to_json("event_a") if isinstance(output, AudioChunk) else output.to_json()
+                frame = orjson.loads(data)
+                if self.official:
+                    OFFICIAL.validate_python(frame)
+                if isinstance(output, ServerEvent):
+                    assert frame["event_id"] not in self.event_ids, "event ids are unique"
+                    self.event_ids.add(frame["event_id"])
+                self.on_event(frame)
+                frames.append(frame)
+            else:
+                self.on_effect(output)
+        return frames
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def on_event(self, frame: dict[str, Any]) -> None:
+        kind = frame["type"]
+        if kind == "response.created":
+            self.on_created(frame["response"])
+        elif kind == "response.done":
+            self.on_done(frame["response"])
+        elif kind.startswith("response."):
+            self.on_output(kind, frame)
+        elif kind.startswith("conversation.item.") and "transcription" not in kind:
+            self.on_item(kind.removeprefix("conversation.item."), frame)
+        elif kind.startswith("input_audio_buffer."):
+            self.on_input(kind.removeprefix("input_audio_buffer."), frame)
+
+    def on_created(self, response: dict[str, Any]) -> None:
+        assert response["id"] not in self.responses, "a response is created once"
+        assert (response["status"], response["output"]) == ("in_progress", [])
+        in_conversation = response["conversation_id"] is not None
+        self.responses[response["id"]] = SeenResponse(in_conversation)
+        if in_conversation:
+            assert self.live is None, "at most one response lives in the default conversation"
+            self.live = response["id"]
+
+    def on_done(self, response: dict[str, Any]) -> None:
+        seen = self.responses[response["id"]]
+        assert not seen.done, "exactly one response.done"
+        assert not [item for item in seen.items.values() if item.open], "every output item is done before its response"
+        assert [item["id"] for item in response["output"]] == list(seen.items), "response.done holds all output items"
+        if seen.started and not seen.through:
+            assert seen.stopped, "a host that still works is stopped"
+        assert not (seen.in_conversation and self.unfinished & set(seen.items)), "every added item is done or deleted"
+        assert response["usage"]["total_tokens"] >= 0
+        seen.done = True
+        if seen.in_conversation:
+            assert self.live == response["id"]
+            self.live = None
+
+    def on_output(self, kind: str, frame: dict[str, Any]) -> None:
+        seen = self.responses[frame["response_id"]]
+        assert not seen.done, "nothing of a response comes after response.done"
+        assert seen.started, "nothing of a response comes before the host was asked"
+        assert not seen.stopped or kind.endswith(".done"), "a stopped response only closes what is open"
+        if kind == "response.output_item.added":
+            assert frame["output_index"] == len(seen.items), "output indices count up"
+            assert not [item for item in seen.items.values() if item.open], "one output item at a time"
+            seen.items[frame["item"]["id"]] = SeenItem(frame["output_index"])
+            return
+        item_id = frame["item"]["id"] if "item" in frame else frame["item_id"]
+        item = seen.items[item_id]
+        assert item.open, "nothing of an item comes after it is done"
+        assert frame["output_index"] == item.index
+        if kind == "response.output_item.done":
+            assert not item.part_open, "every part is done before its item"
+            assert not item.awaited, f"{item.awaited} never came"
+            assert item_id not in self.unfinished, "conversation.item.done comes first"
+            item.open = False
+        elif kind == "response.content_part.added":
+            assert not item.part_open
+            item.part_open = True
+        elif kind == "response.content_part.done":
+            assert item.part_open
+            assert not item.awaited, f"{item.awaited} never came"
+            item.part_open = False
+        elif kind == "response.function_call_arguments.delta":
+            item.awaited.add("response.function_call_arguments.done")
+        elif kind.endswith(".delta"):
+            assert item.part_open, "deltas belong to an open part"
+            item.awaited.add(DONE_OF[kind])
+        else:
+            item.awaited.discard(kind)
+
+    def on_item(self, kind: str, frame: dict[str, Any]) -> None:
+        item_id = frame["item"]["id"] if "item" in frame else frame["item_id"]
+        if kind == "added":
+            assert item_id not in self.order, "an item is added once"
+            previous = frame["previous_item_id"]
+            self.order.insert(self.order.index(previous) + 1 if previous is not None else 0, item_id)
+            self.unfinished.add(item_id)
+        elif kind == "done":
+            assert item_id in self.unfinished, "an item is done once, after it was added"
+            assert frame["item"].get("status") != "in_progress"
+            self.unfinished.discard(item_id)
+        elif kind == "deleted":
+            self.order.remove(item_id)
+            self.unfinished.discard(item_id)
+            self.gone.add(item_id)
+        else:
+            assert item_id in self.order
+
+    def on_input(self, kind: str, frame: dict[str, Any]) -> None:
+        if kind == "speech_started":
+            assert self.speech is None, "one utterance at a time"
+            self.speech = frame["item_id"]
+        elif kind == "speech_stopped":
+            assert self.speech == frame["item_id"], "speech that stops has started"
+        elif kind == "committed":
+            assert self.speech in (None, frame["item_id"]), "what was announced is what is committed"
+            assert frame["previous_item_id"] == (self.order[-1] if self.order else None)
+            self.speech = None
+        elif kind == "cleared":
+            self.speech = None
+
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    def on_effect(self, effect: Effect) -> None:
+        match effect:
+            case OpenUtterance():
+                assert self.utterance is None, "the host has one open utterance"
+                assert effect.item_id == self.speech
+                self.utterance = effect.item_id
+            case CloseUtterance():
+                assert effect.item_id == self.utterance, "only an open utterance closes"
+                self.utterance = None
+                self.unheard[effect.item_id] = self.now
+            case DropUtterance():
+                assert effect.item_id == self.utterance, "only an open utterance is dropped"
+                self.utterance = None
+            case Transcribe():
+                assert effect.item_id not in self.unheard, "an item is recognised once"
+                self.unheard[effect.item_id] = self.now
+            case StartResponse():
+                seen = self.responses[effect.response_id]
+                assert not seen.started, "a response is started once"
+                assert not seen.done
+                waited = {item.id for item in effect.context} & (self.unheard.keys() - self.gone)
+                assert not waited, "a response starts when all words of its context are known"
+                for item in effect.context:
+                    assert not (isinstance(item, MessageItem) and item.status == "in_progress")
+                seen.started = True
+            case CancelResponse():
+                seen = self.responses[effect.response_id]
+                assert seen.started, "only what was started is stopped"
+                assert not seen.stopped, "and only once"
+                assert not seen.through, "and only while it works"
+                seen.stopped = True
+
+
+LIMITS = ServerLimits(max_items=40, max_item_audio=200_000, max_buffer_ms=20_000, max_parallel=3)
+
+UPDATES: tuple[dict[str, Any], ...] = (
+    {"audio": {"input": {"turn_detection": None}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5_000}}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "interrupt_response": False}}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 100}}}},
+    {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "high"}}}},
+    {"audio": {"input": {"transcription": {"model": "any"}}}},
+    {"audio": {"input": {"transcription": None}}},
+    {"output_modalities": ["text"]},
+    {"output_modalities": ["audio"]},
+    {"audio": {"output": {"voice": "ash"}}},
+)
+
+
+class Walk:
+    """One walk."""
+
+    def __init__(self, choose: Choose, *, official: bool = False) -> None:
+        self.choose = choose
+        self.rules = Rules(official=official)
+        self.now = 0.0
+        self.heard_ms = 0
+        self.server = RealtimeServer(config=SessionConfig.default(), now=0.0, new_id=counted_ids(), limits=LIMITS)
+        self.watch(self.server.start(0.0))
+        self.steps: tuple[Callable[[], None], ...] = (
+            self.speak, self.speak, self.speak, self.pause, self.pause, self.pause, self.hint, self.whole_file,
+            self.recognise, self.recognise, self.recognise, self.recognition_fails,
+            self.host_speaks, self.host_speaks, self.host_speaks, self.host_plays, self.host_plays, self.host_calls,
+            self.host_finishes, self.host_finishes, self.host_fails, self.host_is_confused,
+            self.ask, self.ask, self.ask, self.ask_out_of_band, self.cancel, self.cancel_by_name,
+            self.write, self.send_audio, self.output, self.delete, self.truncate, self.retrieve,
+            self.commit, self.clear, self.update, self.update, self.wait,
+        )  # fmt: skip
+
+    def run(self, steps: int) -> None:
+        """Takes steps, then lets everybody finish what they began."""
+        for _ in range(steps):
+            self.now += self.choose(50) / 100
+            self.pick(self.steps)()
+            assert self.server.live_response_id == self.rules.live
+        self.finish()
+
+    def finish(self) -> None:
+        """Every answer that is due is given: nothing may be left open."""
+        for _ in range(10):
+            for item_id in sorted(self.rules.unheard):
+                self.heard(Transcript(item_id, "words"))
+            for response_id in self.working:
+                self.through(OutputDone(response_id))
+        assert [seen for seen in self.rules.responses.values() if not seen.done] == [], "every response ends"
+        assert not self.rules.unfinished, "every item ends"
+
+    def pick(self, options: Any) -> Any:
+        return options[self.choose(len(options))]
+
+    def watch(self, outputs: list[Output]) -> list[dict[str, Any]]:
+        self.rules.now = self.now
+        return self.rules.watch(outputs)
+
+    def give(self, brain_input: Any) -> list[str]:
+        """The host says something; an error can never come of it."""
+        kinds = [frame["type"] for frame in self.watch(self.server.receive(brain_input, self.now))]
+        assert "error" not in kinds
+        return kinds
+
+    def send(self, type_: str, **fields: Any) -> list[dict[str, Any]]:
+        """The client sends something; it is refused as a whole or not at all."""
+        event = parse_client_event(orjson.dumps({"type": type_, "event_id": "mine", **fields}))
+        frames = self.watch(self.server.receive(event, self.now))
+        errors = [frame["error"] for frame in frames if frame["type"] == "error"]
+        if errors:
+            assert len(frames) == 1, "a refused event has no other consequence"
+            assert errors[0]["event_id"] == "mine"
+        return frames
+
+    @property
+    def working(self) -> list[str]:
+        """Responses the host is producing."""
+        seen = self.rules.responses.items()
+        return [name for name, r in seen if r.started and not (r.done or r.stopped or r.through)]
+
+    # -- the caller ---------------------------------------------------------------------------------------------------
+
+    def hear(self, probability: float, windows: int) -> list[str]:
+        kinds: list[str] = []
+        for _ in range(windows):
+            self.heard_ms += 32
+            self.watch(self.server.append_audio(pcm(32), self.now))
+            kinds += self.give(VoiceActivity(probability, self.heard_ms))
+        return kinds
+
+    def speak(self) -> None:
+        detection = self.server.config.audio.input.turn_detection
+        before = self.rules.live
+        kinds = self.hear(0.95, 2 + self.choose(8))
+        if "input_audio_buffer.speech_started" in kinds and before is not None:
+            interrupted = detection is not None and detection.interrupt_response
+            assert ("response.done" in kinds) is interrupted, "speech interrupts when the session says so"
+
+    def pause(self) -> None:
+        self.hear(0.01, 1 + self.choose(30))
+
+    def hint(self) -> None:
+        if self.rules.speech:
+            self.give(TurnHint(self.rules.speech, self.pick(("complete", "unknown", "incomplete"))))
+
+    def whole_file(self) -> None:
+        self.watch(self.server.append_audio(pcm(32 * 40), self.now))
+        for probability in [0.01] * 5 + [0.95] * 10 + [0.01] * 10 + [0.95] * 5 + [0.01] * 10:
+            self.heard_ms += 32
+            self.give(VoiceActivity(probability, self.heard_ms))
+
+    # -- the host -----------------------------------------------------------------------------------------------------
+
+    def heard(self, transcript: Transcript | TranscriptFailed) -> None:
+        self.rules.unheard.pop(transcript.item_id)
+        self.give(transcript)
+
+    def recognise(self) -> None:
+        if self.rules.unheard:
+            self.heard(Transcript(self.pick(sorted(self.rules.unheard)), self.pick(("", "yes", "two bedrooms"))))
+
+    def recognition_fails(self) -> None:
+        if self.rules.unheard:
+            self.heard(TranscriptFailed(self.pick(sorted(self.rules.unheard)), "lost", "lost"))
+
+    def host_speaks(self) -> None:
+        if self.working:
+            assert self.give(OutputText(self.pick(self.working), "some words ")), "what the host says is shown"
+
+    def host_plays(self) -> None:
+        if self.working:
+            self.give(OutputAudio(self.pick(self.working), pcm(20 + self.choose(400))))
+
+    def host_calls(self) -> None:
+        if self.working:
+            assert self.give(OutputFunctionCall(self.pick(self.working), "find", "{}")), "a call is shown"
+
+    def through(self, ending: OutputDone | OutputFailed) -> list[str]:
+        self.rules.responses[ending.response_id].through = True
+        kinds = self.give(ending)
+        assert "response.done" in kinds, "a response ends when its host is through"
+        return kinds
+
+    def host_finishes(self) -> None:
+        if self.working:
+            self.through(OutputDone(self.pick(self.working), self.pick((None, None, "content_filter"))))
+
+    def host_fails(self) -> None:
+        if self.working:
+            self.through(OutputFailed(self.pick(self.working), "lost", "lost"))
+
+    def host_is_confused(self) -> None:
+        """It speaks of a response that is closed, or that it was not asked for yet."""
+        strangers = [name for name, seen in self.rules.responses.items() if seen.done or not seen.started]
+        if not strangers:
+            return
+        name = self.pick(strangers)
+        said = self.pick(
+            (
+                OutputText(name, "late"),
+                OutputAudio(name, pcm(20)),
+                OutputFunctionCall(name, "late", "{}"),
+                OutputDone(name),
+                OutputFailed(name, "late", "late"),
+            )
+        )
+        assert self.give(said) == [], "what nobody asked for goes nowhere"
+
+    # -- the client ---------------------------------------------------------------------------------------------------
+
+    def ask(self) -> None:
+        busy = self.rules.live is not None
+        frames = self.send("response.create", response=self.pick(({}, {"max_output_tokens": 8})))
+        if busy:
+            assert frames[0]["error"]["code"] == "conversation_already_has_active_response"
+        else:
+            assert frames[0]["type"] == "response.created", "there is room for a response"
+
+    def ask_out_of_band(self) -> None:
+        given: list[dict[str, Any]] = [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+        ]
+        given += [{"type": "item_reference", "id": item_id} for item_id in self.rules.order[-2:]]
+        response: dict[str, Any] = {"conversation": "none", "output_modalities": ["text"]}
+        if self.choose(2):
+            response["input"] = given
+        self.send("response.create", response=response)
+
+    def cancel(self) -> None:
+        live = self.rules.live
+        frames = self.send("response.cancel")
+        if live is None:
+            assert frames[0]["error"]["code"] == "response_cancel_not_active"
+        else:
+            assert self.rules.responses[live].done, "a cancelled response ends at once"
+
+    def cancel_by_name(self) -> None:
+        if self.rules.responses:
+            name = self.pick(sorted(self.rules.responses))
+            was_live = not self.rules.responses[name].done
+            frames = self.send("response.cancel", response_id=name)
+            assert (frames[0]["type"] != "error") is was_live
+            assert self.rules.responses[name].done
+
+    def write(self) -> None:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+        after = self.pick([None, "root", *self.rules.order[-3:]])
+        self.send("conversation.item.create", item=item, previous_item_id=after)
+
+    def send_audio(self) -> None:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA" * 600}]}
+        self.send("conversation.item.create", item=item)
+
+    def output(self) -> None:
+        self.send("conversation.item.create", item={"type": "function_call_output", "call_id": "call_1", "output": "1"})
+
+    def delete(self) -> None:
+        if self.rules.order:
+            item_id = self.pick(self.rules.order)
+            self.send("conversation.item.delete", item_id=item_id)
+            assert item_id not in self.rules.order
+
+    def truncate(self) -> None:
+        if self.rules.order:
+            self.send(
+                "conversation.item.truncate",
+                item_id=self.pick(self.rules.order),
+                content_index=0,
+                audio_end_ms=self.choose(400),
+            )
+
+    def retrieve(self) -> None:
+        if self.rules.order:
+            self.send("conversation.item.retrieve", item_id=self.pick(self.rules.order))
+
+    def commit(self) -> None:
+        self.send("input_audio_buffer.commit")
+
+    def clear(self) -> None:
+        self.send("input_audio_buffer.clear")
+
+    def update(self) -> None:
+        detecting = self.server.config.audio.input.turn_detection is not None
+        frames = self.send("session.update", session={"type": "realtime", **self.pick(UPDATES)})
+        if detecting and self.server.config.audio.input.turn_detection is None and frames[0]["type"] != "error":
+            self.rules.speech = None  # nobody will say that it stopped
+
+    def wait(self) -> None:
+        deadline = self.server.next_deadline()
+        if deadline is not None:
+            self.now = max(self.now, deadline)
+            unheard = self.rules.unheard
+            for item_id in [name for name, since in unheard.items() if since + LIMITS.transcript_wait_s <= self.now]:
+                del unheard[item_id]  # waited for long enough
+            self.watch(self.server.on_timer(self.now))
+            assert self.server.next_deadline() != deadline, "what was due is done"
+
+
+def random_walk(seed: int, steps: int, *, official: bool = False) -> None:
+    """A walk that can be taken again."""
+    generator = random.Random(seed)
+    Walk(lambda n: generator.randrange(n), official=official).run(steps)

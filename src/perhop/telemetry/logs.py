@@ -89,6 +89,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     else:
         renderer = structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(out)
+    handler.addFilter(_no_rendered_tracebacks)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared],
@@ -117,6 +118,11 @@ def format_exception(error: BaseException, tb: TracebackType | None) -> str:
     stack = "".join(traceback.format_tb(tb))
     message = f": {error}" if isinstance(error, PerhopError) else ""
     return f"{before}{stack}{type(error).__qualname__}{message}"
+
+
+def _no_rendered_tracebacks(record: logging.LogRecord) -> bool:
+    """ASGI hands a failed start-up to the server as text, messages included; whoever serves shows the error itself."""
+    return not str(record.msg).startswith("Traceback (most recent call last)")
 
 
 def _exceptions_as_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,0 +1,149 @@
+"""The composition root: the only place that knows every part, and how they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from perhop.api.addresses import is_loopback_host
+from perhop.api.app import create_api
+from perhop.api.client_secrets import ClientSecretStore
+from perhop.api.services import Services
+from perhop.brain import Brain, build
+from perhop.call.agents import AgentRegistry
+from perhop.call.call import Call
+from perhop.call.manager import CallManager, CallMetrics, ModelKind
+from perhop.config import AgentSettings, ConfigError, Settings, WebRTCSettings
+from perhop.edges.webrtc import WebRTCEdge
+from perhop.errors import PerhopError
+from perhop.models.echo import EchoModel
+from perhop.models.local import LocalModel
+from perhop.telemetry.metrics import Metrics
+from perhop.tools.registry import ToolRegistry
+from perhop.tools.runner import ToolRunner
+
+__all__ = ["create_app"]
+
+_ECHO = AgentSettings(
+    name="echo",
+    title="Echo",
+    description="Returns your own voice, and answers text with the same text; for measuring.",
+    model="echo",
+    turn_detection=None,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole of Perhop as an ASGI application; what runs, starts and ends with its lifespan.
+
+    Raises:
+        ConfigError: without API keys it would be reachable from other machines.
+        PerhopError: an agent names a tool that cannot be loaded.
+    """
+    _refuse_exposure(settings)
+    agents = _load_agents(settings)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                app.state.services = await _start(settings, agents, metrics, stack)
+            except PerhopError as error:
+                # ASGI turns it into text; whoever serves the app can show the error itself.
+                app.state.startup_error = error
+                raise
+            yield
+
+    return create_api(settings, metrics, lifespan=lifespan)
+
+
+async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, stack: AsyncExitStack) -> Services:
+    """Starts the parts in the order they need each other; ``stack`` ends them in the opposite one."""
+    brain = build(settings.brain)
+    stack.push_async_callback(brain.close)
+    await brain.start()
+    runner = ToolRunner()
+    stack.push_async_callback(runner.close)
+    webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
+    stack.push_async_callback(webrtc.close)
+    client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)
+    calls = CallManager(
+        {"local": ModelKind(lambda: _local_model(brain), extensions=True), "echo": ModelKind(EchoModel)},
+        runner,
+        max_calls=settings.limits.max_calls,
+        metrics=_call_metrics(metrics, client_secrets),
+    )
+    stack.callback(calls.close)
+    metrics.watch_calls(lambda: _count_by_transport(calls))
+    return Services(
+        settings=settings,
+        calls=calls,
+        agents=agents,
+        webrtc=webrtc,
+        client_secrets=client_secrets,
+        metrics=metrics,
+        missing=lambda: () if brain.ready else ("speech engines",),
+    )
+
+
+def _local_model(brain: Brain) -> LocalModel:
+    return LocalModel(detector=brain.detector, recogniser=brain.recogniser, minds=brain.minds, voice=brain.voice)
+
+
+def _load_agents(settings: Settings) -> AgentRegistry:
+    """Loads what the agents name, so that a wrong reference is an error at start and not in a call."""
+    tools = ToolRegistry(folder=settings.base_dir)
+    named = list(settings.agents)
+    if settings.echo and all(agent.name != _ECHO.name for agent in named):
+        named.append(_ECHO)
+    return AgentRegistry(AgentRegistry.build(agent, tools.load_all(agent.tools)) for agent in named)
+
+
+def _refuse_exposure(settings: Settings) -> None:
+    host = settings.server.host
+    if not settings.keys and not is_loopback_host(f"[{host}]" if ":" in host else host):
+        raise ConfigError(
+            f"server.host is {host!r}, but no API keys are configured, and then everybody who reaches Perhop may use "
+            "it. Make a key with 'perhop keys new NAME' and put it into perhop.toml, or serve this machine only "
+            "(--host 127.0.0.1)."
+        )
+
+
+def _webrtc_settings(settings: Settings) -> WebRTCSettings:
+    """Media takes the UDP port of the same number as HTTP unless told otherwise: one number to open in a firewall.
+
+    The media port may listen on every interface even when HTTP is for this machine only: it answers nobody who did
+    not come with the credentials of an offer answered over HTTP, and some browsers never pair a network candidate
+    with a loopback one.
+    """
+    if "port" in settings.webrtc.model_fields_set:
+        return settings.webrtc
+    return settings.webrtc.model_copy(update={"port": settings.server.port})
+
+
+def _call_metrics(metrics: Metrics, client_secrets: ClientSecretStore) -> CallMetrics:
+    def ended(call: Call) -> None:
+        client_secrets.call_ended(call.id)
+        metrics.call_ended(
+            transport=call.transport,
+            reason=call.ended.value if call.ended is not None else "",
+            seconds=call.snapshot().duration_s,
+        )
+
+    return CallMetrics(
+        started=lambda call: metrics.call_started(
+            transport=call.transport, agent=call.agent.name if call.agent is not None else ""
+        ),
+        ended=ended,
+        first_audio=metrics.first_audio,
+    )
+
+
+def _count_by_transport(calls: CallManager) -> dict[str, int]:
+    counts: dict[str, int] = {"webrtc": 0, "websocket": 0}
+    for call in calls.live():
+        counts[call.transport] = counts.get(call.transport, 0) + 1
+    return counts

@@ -11,7 +11,8 @@ __all__ = ["CITIES", "LISTINGS", "Listing", "find", "search"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One home. ``rent`` is in dollars a month; ``id`` is the number callers use."""
+    """One home. ``rent`` is in dollars a month. Numbers start at 101, so that none is mistaken for "number two of what
+    you just told me"."""
 
     id: int
     city: str

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from perhop import Slot, ToolContext, ToolError, tool
-from perhop.text.verbalise import say_date, say_digits, say_list, say_money, say_time, spoken_number
+from perhop.text.verbalise import say_date, say_list, say_money, say_time, spoken_number
 
 from .listings import CITIES, LISTINGS, Listing, find, search
 from .outbox import Outbox, TextMessage, normalise_phone
@@ -19,13 +19,13 @@ __all__ = ["book_viewing", "search_listings", "send_details"]
 viewings = Viewings()
 outbox = Outbox()
 
-NAMED = 3
-"""Homes named in one answer; more are hard to remember when heard."""
+MOST_LISTED = 12
+"""Homes in one answer; the built-in dialogue tells three and offers more."""
 
 Bedrooms = Annotated[int, Field(ge=1, le=6), Slot(prompt="How many bedrooms do you need?")]
 City = Annotated[str, Field(max_length=40), Slot(prompt="In which city?", values=CITIES)]
 Dollars = Annotated[int, Field(ge=500, le=20_000), Slot(prompt="What is the most you would pay a month?")]
-ListingNumber = Annotated[int, Field(ge=1, le=len(LISTINGS)), Slot(prompt="Which home? Please say its number.")]
+ListingNumber = Annotated[int, Field(ge=min(LISTINGS), le=max(LISTINGS)), Slot(prompt="Which home do you mean?")]
 Name = Annotated[str, Field(min_length=1, max_length=60), Slot(prompt="Under which name?")]
 Phone = Annotated[
     str, Field(pattern=r"^\+?[0-9() .-]{7,20}$"), Slot(prompt="What is your mobile number, area code first?")
@@ -46,7 +46,7 @@ Phone = Annotated[
         "I need a home in {city}",
         "I'm looking for an apartment",
     ],
-    say="{summary}",
+    say="{summary} {#listings}{home}, for {rent:money} a month. {/listings}{offer}",
 )
 def search_listings(
     bedrooms: Bedrooms,
@@ -67,11 +67,11 @@ def search_listings(
     if not search(city=city):
         raise ToolError(f"We have no homes in {city}. We have homes in {say_list(CITIES)}.")
     found = search(city=city, bedrooms=bedrooms, max_price=max_price)
-    named = found[:NAMED]
     return {
-        "summary": _summary(found, bedrooms, city, day, max_price),
+        "summary": _summary(found, bedrooms, city, max_price),
         "count": len(found),
-        "listings": [_brief(listing, day) for listing in named],
+        "listings": [_brief(listing, day) for listing in found[:MOST_LISTED]],
+        "offer": _offer(found, day),
     }
 
 
@@ -79,13 +79,14 @@ def search_listings(
     effect="once",
     title="book a viewing",
     samples=[
+        "book a viewing",
+        "book a viewing on {day} at {time}",
         "book a viewing of number {listing_id} on {day} at {time}",
         "I'd like to see number {listing_id} on {day} at {time}",
-        "I'd like to see number {listing_id} at {time}",
+        "I'd like to visit number {listing_id} at {time}",
         "book number {listing_id}",
-        "book a viewing",
     ],
-    say="It is booked. You will see number {listing_id}, {home}, on {when}.",
+    say="It is booked. You will see {address} on {day} at {time}.",
 )
 def book_viewing(
     listing_id: ListingNumber,
@@ -107,8 +108,7 @@ def book_viewing(
     viewing = viewings.book(listing.id, day, time, name=name, call_id=context.call_id)
     return {
         "listing_id": listing.id,
-        "home": _home(listing),
-        "when": f"{say_date(viewing.day)} at {say_time(viewing.time)}",
+        "address": _address(listing),
         "day": viewing.day,
         "time": viewing.time,
         "name": viewing.name,
@@ -119,12 +119,12 @@ def book_viewing(
     effect="once",
     title="send the details of a home by text message",
     samples=[
-        "send me the details of number {listing_id}",
-        "text me the details of number {listing_id}",
-        "send the details of number {listing_id} to {phone}",
         "send me the details",
+        "text me the details",
+        "send me the details of number {listing_id}",
+        "send the details of number {listing_id} to {phone}",
     ],
-    say="The details of number {listing_id} are on their way to the phone that ends in {ending}.",
+    say="The details of {address} are on their way to the phone that ends in {ending:digits}.",
     finish=True,
 )
 def send_details(listing_id: ListingNumber, phone: Phone, *, context: ToolContext) -> dict[str, object]:
@@ -137,7 +137,7 @@ def send_details(listing_id: ListingNumber, phone: Phone, *, context: ToolContex
     listing = _known(listing_id)
     to = normalise_phone(phone)
     outbox.add(TextMessage(key=f"{context.call_id}/{context.function_call_id}", to=to, text=_details(listing)))
-    return {"listing_id": listing.id, "ending": say_digits(to[-4:]), "status": "queued"}
+    return {"listing_id": listing.id, "address": _address(listing), "ending": to[-4:], "status": "queued"}
 
 
 def _known(listing_id: int) -> Listing:
@@ -150,50 +150,29 @@ def _known(listing_id: int) -> Listing:
 def _brief(listing: Listing, day: dt.date | None) -> dict[str, object]:
     brief: dict[str, object] = {
         "listing_id": listing.id,
+        "address": _address(listing),
         "home": _home(listing),
-        "area": listing.area,
         "rent": listing.rent,
         "features": listing.features,
     }
     if day is not None:
-        brief["viewing_times"] = [f"{start:%H:%M}" for start in viewings.free(listing.id, day)]
+        brief["viewing_times"] = viewings.free(listing.id, day)
     return brief
 
 
-def _summary(found: list[Listing], bedrooms: int, city: str, day: dt.date | None, max_price: int | None) -> str:
-    """A search result as a person would tell it on the phone: short, cheapest first, with a way on."""
+def _summary(found: list[Listing], bedrooms: int, city: str, max_price: int | None) -> str:
+    """The result in a sentence; with nothing found, what comes nearest."""
     wanted = f"{spoken_number(bedrooms)} bedroom"
-    if not found:
-        return _nothing(wanted, bedrooms, city, max_price)
-    homes = say_list([f"number {home.id} in {home.area} for {say_money(home.rent)}" for home in found[:NAMED]])
     if len(found) == 1:
-        head = f"I have one {wanted} home in {found[0].city}: {homes} a month."
-    elif len(found) <= NAMED:
-        head = f"I have {spoken_number(len(found))} {wanted} homes in {found[0].city}: {homes} a month."
-    else:
-        head = (
-            f"I have {spoken_number(len(found))} {wanted} homes in {found[0].city}. The cheapest are {homes} a month."
-        )
-    return f"{head} {_way_on(found[0], day)}"
-
-
-def _way_on(listing: Listing, day: dt.date | None) -> str:
-    if day is None:
-        return "Which one would you like to see, and when?"
-    times = viewings.free(listing.id, day)
-    if not times:
-        return f"Number {listing.id} is fully booked on {say_date(day)}."
-    offer = say_list([say_time(start) for start in times[:3]], joint="or")
-    return f"On {say_date(day)} you could see number {listing.id} at {offer}."
-
-
-def _nothing(wanted: str, bedrooms: int, city: str, max_price: int | None) -> str:
+        return f"I have one {wanted} home in {found[0].city}."
+    if found:
+        return f"I have {spoken_number(len(found))} {wanted} homes in {found[0].city}."
     dearer = search(city=city, bedrooms=bedrooms)
-    if dearer:
-        best = dearer[0]
+    if dearer and max_price is not None:
+        cheapest = f"{_home(dearer[0])}, for {say_money(dearer[0].rent)} a month"
         return (
-            f"I have no {wanted} home in {best.city} for {say_money(max_price or 0)} or less. "
-            f"The cheapest is number {best.id}, {_home(best)}, for {say_money(best.rent)} a month."
+            f"I have no {wanted} home in {dearer[0].city} for {say_money(max_price)} or less. "
+            f"The cheapest is {cheapest[0].lower()}{cheapest[1:]}."
         )
     elsewhere = list(dict.fromkeys(listing.city for listing in search(bedrooms=bedrooms, max_price=max_price)))
     if elsewhere:
@@ -201,9 +180,26 @@ def _nothing(wanted: str, bedrooms: int, city: str, max_price: int | None) -> st
     return f"I have no {wanted} home right now."
 
 
+def _offer(found: list[Listing], day: dt.date | None) -> str:
+    """The way on from a search: when the first home can be seen, or a question."""
+    if not found:
+        return ""
+    which = "it" if len(found) == 1 else "the first"
+    if day is None:
+        return "When would you like to see it?" if len(found) == 1 else "Which one would you like to see, and when?"
+    times = viewings.free(found[0].id, day)
+    if not times:
+        return f"On {say_date(day)} nobody can show you {which} any more."
+    return f"On {say_date(day)} you could see {which} at {say_list([say_time(at) for at in times[:3]], joint='or')}."
+
+
+def _address(listing: Listing) -> str:
+    return f"{listing.street}, {listing.area}"
+
+
 def _home(listing: Listing) -> str:
-    article = "an" if listing.kind[0] in "aeiou" else "a"
-    return f"{article} {listing.kind} at {listing.street}"
+    article = "An" if listing.kind[0] in "aeiou" else "A"
+    return f"{article} {listing.kind} at {_address(listing)}"
 
 
 def _details(listing: Listing) -> str:

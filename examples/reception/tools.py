@@ -112,7 +112,7 @@ def take_message(
         "can I talk to someone in {department}",
         "{department} please",
     ],
-    say="I have told {department} that you are waiting. Their extension is {extension}.",
+    say="I have told {department} that you are waiting. Their extension is {extension:digits}.",
 )
 def connect_department(department: WhichDepartment, *, context: ToolContext) -> dict[str, object]:
     """Tells a department that the caller wants to speak to them now.
@@ -132,7 +132,7 @@ def connect_department(department: WhichDepartment, *, context: ToolContext) -> 
         "can I come in on {day} at {time}",
         "make an appointment",
     ],
-    say="Your meeting with {department} is booked for {when}.",
+    say="Your meeting with {department} is booked for {day} at {time}.",
 )
 def book_meeting(
     department: WhichDepartment,
@@ -153,7 +153,6 @@ def book_meeting(
     meeting = office.meet(department, day, time, name=name, call_id=context.call_id)
     return {
         "department": department,
-        "when": f"{say_date(meeting.day)} at {say_time(meeting.time)}",
         "day": meeting.day,
         "time": meeting.time,
         "name": meeting.name,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from examples.oneroof import tools
@@ -8,7 +9,9 @@ from examples.oneroof.listings import CITIES, LISTINGS
 from examples.oneroof.outbox import MAX_MESSAGES, Outbox, TextMessage
 from examples.oneroof.tools import book_viewing, search_listings, send_details
 from examples.oneroof.viewings import Viewings
-from tests.examples.helpers import THURSDAY_NOON, Ask
+from tests.examples.helpers import THURSDAY_NOON, Ask, fields_not_there
+
+from perhop.tools.base import Tool
 
 FRIDAY = "2026-11-27"
 
@@ -22,7 +25,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_sample_homes_are_plausible() -> None:
     assert len(LISTINGS) == 24
     assert CITIES == ("Oakland", "Berkeley", "Alameda", "San Francisco", "Richmond")
-    assert list(LISTINGS) == list(range(1, 25)), "callers name homes by number, without gaps"
+    assert list(LISTINGS) == list(range(101, 125))
     for home in LISTINGS.values():
         assert 1 <= home.bedrooms <= 4
         assert 1_500 <= home.rent <= 7_000
@@ -32,34 +35,40 @@ def test_the_sample_homes_are_plausible() -> None:
 
 async def test_the_question_of_the_demo_page(ask: Ask) -> None:
     found = await ask(search_listings, bedrooms=2, city="Oakland", day=FRIDAY)
-    assert found["summary"] == (
-        "I have three two bedroom homes in Oakland: number 7 in Uptown for 2,750 dollars, "
-        "number 1 in Lake Merritt for 2,950 dollars and number 5 in Grand Lake for 3,300 dollars a month. "
-        "On Friday, November 27th you could see number 7 at 9 am, 10 am or 11 am."
-    )
-    assert [home["listing_id"] for home in found["listings"]] == [7, 1, 5]
-    assert found["listings"][0]["viewing_times"] == [f"{hour:02}:00" for hour in range(9, 18)]
+    assert found["summary"] == "I have three two bedroom homes in Oakland."
+    assert found["offer"] == "On Friday, November 27th you could see the first at 9 am, 10 am or 11 am."
+    assert [(home["listing_id"], home["rent"]) for home in found["listings"]] == [(107, 2750), (101, 2950), (105, 3300)]
+    first = found["listings"][0]
+    assert first["home"] == "An apartment at 601 Telegraph Avenue, Uptown"
+    assert first["viewing_times"] == [f"{hour:02}:00:00" for hour in range(9, 18)]
 
 
 async def test_without_a_day_it_asks_for_one(ask: Ask) -> None:
     found = await ask(search_listings, bedrooms=1, city="berkeley ", day=None)
-    assert found["summary"].startswith("I have two one bedroom homes in Berkeley: number 9 in Downtown")
-    assert found["summary"].endswith("Which one would you like to see, and when?")
+    assert found["summary"] == "I have two one bedroom homes in Berkeley."
+    assert found["offer"] == "Which one would you like to see, and when?"
     assert "viewing_times" not in found["listings"][0]
 
 
 async def test_one_home_is_one_home(ask: Ask) -> None:
     found = await ask(search_listings, bedrooms=1, city="Alameda")
-    assert found["summary"].startswith("I have one one bedroom home in Alameda: number 13 in West End for 2,150")
+    assert found["summary"] == "I have one one bedroom home in Alameda."
+    assert found["offer"] == "When would you like to see it?"
+    found = await ask(search_listings, bedrooms=1, city="Alameda", day=FRIDAY)
+    assert found["offer"] == "On Friday, November 27th you could see it at 9 am, 10 am or 11 am."
 
 
 async def test_a_rent_too_low_names_the_cheapest(ask: Ask) -> None:
     found = await ask(search_listings, bedrooms=2, city="Oakland", max_price=2_000)
-    assert found["count"] == 0
-    assert found["summary"] == (
-        "I have no two bedroom home in Oakland for 2,000 dollars or less. "
-        "The cheapest is number 7, an apartment at 601 Telegraph Avenue, for 2,750 dollars a month."
-    )
+    assert found == {
+        "summary": (
+            "I have no two bedroom home in Oakland for 2,000 dollars or less. "
+            "The cheapest is an apartment at 601 Telegraph Avenue, Uptown, for 2,750 dollars a month."
+        ),
+        "count": 0,
+        "listings": [],
+        "offer": "",
+    }
 
 
 async def test_a_size_that_is_not_there_names_where_it_is(ask: Ask) -> None:
@@ -85,23 +94,22 @@ async def test_what_cannot_be_searched_is_said_in_a_sentence(ask: Ask, wanted: d
 
 
 async def test_a_booked_viewing_is_confirmed_and_no_longer_offered(ask: Ask) -> None:
-    booked = await ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00", name="Ann")
+    booked = await ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00", name="Ann")
     assert booked == {
-        "listing_id": 7,
-        "home": "an apartment at 601 Telegraph Avenue",
-        "when": "Friday, November 27th at 10 am",
+        "listing_id": 107,
+        "address": "601 Telegraph Avenue, Uptown",
         "day": "2026-11-27",
         "time": "10:00:00",
         "name": "Ann",
     }
     found = await ask(search_listings, bedrooms=2, city="Oakland", day=FRIDAY)
-    assert "number 7 at 9 am, 11 am or noon" in found["summary"]
+    assert found["offer"].endswith("you could see the first at 9 am, 11 am or noon.")
 
 
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        ({"listing_id": 24, "day": "2026-11-25"}, "Wednesday, November 25th is already over."),
+        ({"listing_id": 124, "day": "2026-11-25"}, "Wednesday, November 25th is already over."),
         ({"day": "2026-11-26", "time": "12:00"}, "Noon is already over today. You could come at 1 pm, 2 pm or 3 pm."),
         ({"day": "2026-11-29"}, "We show no homes on Sundays."),
         (
@@ -118,47 +126,47 @@ async def test_a_booked_viewing_is_confirmed_and_no_longer_offered(ask: Ask) -> 
     ],
 )
 async def test_impossible_times_are_refused_with_possible_ones(ask: Ask, wanted: dict[str, object], says: str) -> None:
-    arguments = {"listing_id": 7, "day": FRIDAY, "time": "10:00", **wanted}
+    arguments = {"listing_id": 107, "day": FRIDAY, "time": "10:00", **wanted}
     error = (await ask(book_viewing, **arguments))["error"]
     assert error["code"] == "tool_failed"
     assert error["message"].startswith(says)
 
 
 async def test_nobody_else_gets_an_hour_that_is_taken(ask: Ask) -> None:
-    assert "error" not in await ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00")
-    refused = await ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00", call_id="rtc_2")
+    assert "error" not in await ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00")
+    refused = await ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00", call_id="rtc_2")
     assert refused["error"]["message"].startswith(
         "10 am is already taken on Friday, November 27th. You could come at 9 am"
     )
-    assert "error" not in await ask(book_viewing, listing_id=1, day=FRIDAY, time="10:00", call_id="rtc_2")
+    assert "error" not in await ask(book_viewing, listing_id=101, day=FRIDAY, time="10:00", call_id="rtc_2")
 
 
 async def test_the_same_caller_asking_twice_has_one_viewing(ask: Ask) -> None:
-    first = await ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00")
-    assert await ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00") == first
+    first = await ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00")
+    assert await ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00") == first
 
 
 async def test_of_many_callers_at_once_one_gets_the_hour(ask: Ask) -> None:
     outcomes = await asyncio.gather(
-        *(ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00", call_id=f"rtc_{n}") for n in range(50))
+        *(ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00", call_id=f"rtc_{n}") for n in range(50))
     )
     assert sum("error" not in outcome for outcome in outcomes) == 1
 
 
 async def test_a_day_with_nothing_left_names_the_next(ask: Ask) -> None:
     for hour in range(9, 18):
-        await ask(book_viewing, listing_id=7, day=FRIDAY, time=f"{hour:02}:00")
-    refused = await ask(book_viewing, listing_id=7, day=FRIDAY, time="10:00", call_id="rtc_2")
+        await ask(book_viewing, listing_id=107, day=FRIDAY, time=f"{hour:02}:00")
+    refused = await ask(book_viewing, listing_id=107, day=FRIDAY, time="10:00", call_id="rtc_2")
     assert refused["error"]["message"].endswith("Nothing is left on that day; Saturday, November 28th is possible.")
     found = await ask(search_listings, bedrooms=2, city="Oakland", day=FRIDAY)
-    assert found["summary"].endswith("Number 7 is fully booked on Friday, November 27th.")
+    assert found["offer"] == "On Friday, November 27th nobody can show you the first any more."
 
 
 @pytest.mark.parametrize("phone", ["(510) 555-0134", "510 555 0134", "15105550134", "+1 510.555.0134"])
 async def test_details_go_to_the_outbox_once(ask: Ask, phone: str) -> None:
-    sent = await ask(send_details, listing_id=7, phone=phone, function_call_id="call_x")
-    assert sent == {"listing_id": 7, "ending": "0 1 3 4", "status": "queued"}
-    await ask(send_details, listing_id=7, phone=phone, function_call_id="call_x")
+    sent = await ask(send_details, listing_id=107, phone=phone, function_call_id="call_x")
+    assert sent == {"listing_id": 107, "address": "601 Telegraph Avenue, Uptown", "ending": "0134", "status": "queued"}
+    await ask(send_details, listing_id=107, phone=phone, function_call_id="call_x")
     (message,) = tools.outbox.messages
     assert message.to == "+15105550134"
     assert "601 Telegraph Avenue" in message.text
@@ -169,13 +177,13 @@ async def test_details_go_to_the_outbox_once(ask: Ask, phone: str) -> None:
     ("phone", "code"), [("555-0134", "tool_failed"), ("not a number", "invalid_arguments"), ("+1234567", "tool_failed")]
 )
 async def test_half_a_phone_number_is_not_used(ask: Ask, phone: str, code: str) -> None:
-    assert (await ask(send_details, listing_id=7, phone=phone))["error"]["code"] == code
+    assert (await ask(send_details, listing_id=107, phone=phone))["error"]["code"] == code
     assert not tools.outbox.messages
 
 
 async def test_homes_that_do_not_exist_cannot_be_named(ask: Ask) -> None:
-    assert (await ask(book_viewing, listing_id=25, day=FRIDAY, time="10:00"))["error"]["code"] == "invalid_arguments"
-    assert (await ask(send_details, listing_id=0, phone="5105550134"))["error"]["code"] == "invalid_arguments"
+    assert (await ask(book_viewing, listing_id=125, day=FRIDAY, time="10:00"))["error"]["code"] == "invalid_arguments"
+    assert (await ask(send_details, listing_id=100, phone="5105550134"))["error"]["code"] == "invalid_arguments"
 
 
 def test_the_outbox_is_bounded() -> None:
@@ -183,3 +191,15 @@ def test_the_outbox_is_bounded() -> None:
     for number in range(MAX_MESSAGES + 5):
         outbox.add(TextMessage(key=str(number), to="+15105550134", text="hello"))
     assert len(outbox.messages) == MAX_MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        (search_listings, {"bedrooms": 2, "city": "Oakland", "day": FRIDAY}),
+        (book_viewing, {"listing_id": 107, "day": FRIDAY, "time": "10:00"}),
+        (send_details, {"listing_id": 107, "phone": "5105550134"}),
+    ],
+)
+async def test_what_is_said_of_a_result_is_in_it(ask: Ask, tool: Tool, arguments: dict[str, Any]) -> None:
+    assert not fields_not_there(tool, await ask(tool, **arguments), arguments)

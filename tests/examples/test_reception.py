@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from examples.reception import tools
 from examples.reception.office import Department, Office
 from examples.reception.tools import book_meeting, connect_department, directions, opening_hours, take_message
-from tests.examples.helpers import THURSDAY_NOON, Ask
+from tests.examples.helpers import THURSDAY_NOON, Ask, fields_not_there
+
+from perhop.tools.base import Tool
 
 FRIDAY = "2026-11-27"
 
@@ -75,7 +78,6 @@ async def test_nobody_is_connected_when_nobody_is_there(
 async def test_a_meeting_is_confirmed(ask: Ask) -> None:
     assert await ask(book_meeting, department="sales", day=FRIDAY, time="10:30", name="Ann") == {
         "department": "sales",
-        "when": "Friday, November 27th at 10:30 am",
         "day": "2026-11-27",
         "time": "10:30:00",
         "name": "Ann",
@@ -106,3 +108,18 @@ async def test_of_many_callers_at_once_one_gets_the_meeting(ask: Ask) -> None:
     again = await ask(book_meeting, department="sales", day=FRIDAY, time="10:00", call_id="rtc_99")
     assert again["error"]["message"] == "Sales is busy at 10 am. Please name another time."
     assert "error" not in await ask(book_meeting, department="billing", day=FRIDAY, time="10:00", call_id="rtc_99")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        (opening_hours, {}),
+        (opening_hours, {"day": FRIDAY}),
+        (directions, {"means": "train"}),
+        (take_message, {"department": "sales", "message": "call me"}),
+        (connect_department, {"department": "sales"}),
+        (book_meeting, {"department": "sales", "day": FRIDAY, "time": "10:00"}),
+    ],
+)
+async def test_what_is_said_of_a_result_is_in_it(ask: Ask, tool: Tool, arguments: dict[str, Any]) -> None:
+    assert not fields_not_there(tool, await ask(tool, **arguments), arguments)

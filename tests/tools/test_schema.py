@@ -151,6 +151,8 @@ def test_what_the_dialogue_should_know_of_a_parameter() -> None:
     assert schema_of(Annotated[str, slot]) == {"type": "string", **extensions}
     assert schema_of(Annotated[Department, slot]) == {**schema_of(Department), **extensions}
     assert schema_of(Annotated[str, Slot()]) == {"type": "string"}
+    spoken = Slot(values={"SFO": ("San Francisco", "the city")})
+    assert schema_of(Annotated[str, spoken])["x-values"] == {"SFO": ["San Francisco", "the city"]}
 
     def function(day: Any = None) -> None: ...
 

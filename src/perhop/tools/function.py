@@ -112,5 +112,5 @@ def _check_samples(function: str, samples: Sequence[str], signature: Parameters)
         except ValueError as error:
             raise ToolDefinitionError(f"tool function {function}: sample {sample!r}: {error}") from None
         for slot in slots:
-            if slot not in known:
+            if slot.strip() not in known:
                 raise ToolDefinitionError(f"tool function {function}: sample {sample!r}: no parameter {slot!r}")

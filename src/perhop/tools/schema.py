@@ -38,13 +38,14 @@ class Slot:
     Attributes:
         prompt: the question that asks for it (``"For which day?"``).
         say: how its value is read back.
-        values: known values of an open vocabulary, such as city names; others are still accepted.
+        values: known values of an open vocabulary, such as city names; others are still accepted. A mapping also says
+            how each is spoken: ``{"SFO": ["San Francisco", "the city"]}``.
         pronounce: CMU phones of words no dictionary has (``{"Alviso": ["AE L V IY S OW"]}``), several for variants.
     """
 
     prompt: str | None = None
     say: str | None = None
-    values: Sequence[str] = ()
+    values: Sequence[str] | Mapping[str, Sequence[str]] = ()
     pronounce: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -55,7 +56,10 @@ class Slot:
         if self.say:
             schema["x-say"] = self.say
         if self.values:
-            schema["x-values"] = list(self.values)
+            spoken = self.values
+            schema["x-values"] = (
+                {value: list(words) for value, words in spoken.items()} if isinstance(spoken, Mapping) else list(spoken)
+            )
         if self.pronounce:
             schema["x-pronounce"] = {word: list(phones) for word, phones in self.pronounce.items()}
         return schema

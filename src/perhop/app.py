@@ -31,7 +31,8 @@ _ECHO = AgentSettings(
     title="Echo",
     description="Returns your own voice, and answers text with the same text; for measuring.",
     model="echo",
-    turn_detection=None,
+    # Nobody listens for turns: audio comes back as it is, and text when it is asked for.
+    session={"audio": {"input": {"turn_detection": None}}},
 )
 
 

@@ -125,7 +125,7 @@ AGENTS = (
         samples=("two bedrooms in Oakland",),
         model="echo",
     ),
-    Agent(name="echo", model="echo"),
+    Agent(name="echo", model="echo", fixed={"audio": {"input": {"turn_detection": None}}}),
 )
 
 

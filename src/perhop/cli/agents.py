@@ -22,8 +22,7 @@ def agents(config: ConfigFile = None) -> None:
 
     settings = load_settings(config, fallback=config_file())
     if not settings.agents:
-        where = settings.file or "the settings (no perhop.toml here; name one with --config)"
-        errors().print(f"No agents in {where}.")
+        errors().print(f"No agents in {settings.file or 'the settings'}.", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("agent", "title", "model", "tools", "try saying"):

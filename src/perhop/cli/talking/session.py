@@ -172,9 +172,12 @@ class _Conversation:
     async def _receive(self) -> None:
         try:
             async for message in self._socket:
-                for reply in self._listener.receive(orjson.loads(message), time.monotonic()):
+                event = orjson.loads(message)
+                for reply in self._listener.receive(event, time.monotonic()):
                     await self._send(reply)
-                self._changed.set()
+                if event.get("type") != "response.output_audio.delta":
+                    # Sound alone is no progress: an echo of our own silence would never end.
+                    self._changed.set()
             self._closed = "the server closed the connection"
         except ConnectionClosed as error:
             close = error.rcvd

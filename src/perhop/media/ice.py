@@ -170,11 +170,11 @@ class IceLite:
             self.state = IceState.FAILED
         if self.state is not IceState.CONNECTED:
             return None
-        silence = now - self.last_heard
-        if silence >= self._lost_timeout:
+        # The same sums as in next_deadline: to the clock, a - b >= c is not always a >= b + c.
+        if now >= self.last_heard + self._lost_timeout:
             self.state = IceState.LOST
             return None
-        if silence < self._lost_timeout / 2 or now < self._next_probe:
+        if now < self.last_heard + self._lost_timeout / 2 or now < self._next_probe:
             return None
         self._next_probe = now + PROBE_INTERVAL
         transaction_id = self._new_id(12)

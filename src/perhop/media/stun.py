@@ -182,20 +182,26 @@ class StunMessage:
 
 
 def binding_request(
-    *, transaction_id: bytes, username: str, key: bytes, priority: int, tie_breaker: int, controlling: bool = False
+    *, transaction_id: bytes, username: str, key: bytes, priority: int, tie_breaker: int, nominate: bool | None = None
 ) -> bytes:
-    """A check as ICE sends it: ``username`` is ``receiver:sender``, ``key`` the receiver's password."""
-    role = Attribute.ICE_CONTROLLING if controlling else Attribute.ICE_CONTROLLED
-    return _build(
-        MessageClass.REQUEST,
-        transaction_id,
-        [
-            (Attribute.USERNAME, username.encode("ascii")),
-            (Attribute.PRIORITY, priority.to_bytes(4, "big")),
-            (role, tie_breaker.to_bytes(8, "big")),
-        ],
-        key,
-    )
+    """A check as ICE sends it (RFC 8445 section 7.2.2).
+
+    Args:
+        username: ``receiver:sender``, the ufrags.
+        key: the receiver's password.
+        nominate: None from a controlled agent; from a controlling one, whether it nominates the pair.
+    """
+    attributes: list[tuple[int, bytes]] = [
+        (Attribute.USERNAME, username.encode("ascii")),
+        (Attribute.PRIORITY, priority.to_bytes(4, "big")),
+        (
+            Attribute.ICE_CONTROLLED if nominate is None else Attribute.ICE_CONTROLLING,
+            tie_breaker.to_bytes(8, "big"),
+        ),
+    ]
+    if nominate:
+        attributes.append((Attribute.USE_CANDIDATE, b""))
+    return _build(MessageClass.REQUEST, transaction_id, attributes, key)
 
 
 def binding_success(request: StunMessage, *, host: str, port: int, key: bytes) -> bytes:

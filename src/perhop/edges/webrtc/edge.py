@@ -64,9 +64,14 @@ class WebRTCEdge:
     """
 
     def __init__(
-        self, port: UdpPort, settings: WebRTCSettings, *, announce: tuple[str, ...], new_id: IdFactory = new_id
+        self,
+        port: UdpPort,
+        settings: WebRTCSettings,
+        *,
+        announce: tuple[str, ...],
+        loop: asyncio.AbstractEventLoop,
+        new_id: IdFactory = new_id,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self.counters = EdgeCounters()
         self.addresses = announce
         self.port = port.port
@@ -85,7 +90,7 @@ class WebRTCEdge:
             wall=time.time() - loop.time(),
             forget=self._forget,
         )
-        port.start(self._receive)
+        port.start(loop, self._receive)
 
     @classmethod
     async def open(cls, settings: WebRTCSettings) -> WebRTCEdge:
@@ -98,7 +103,7 @@ class WebRTCEdge:
         chosen = choose_addresses(settings.host, settings.announce, ipv6=settings.ipv6)
         port = UdpPort.open(chosen.bind, settings.port)
         _log.info("webrtc edge open", port=port.port, bound=chosen.bind, announced=chosen.announce)
-        return cls(port, settings, announce=chosen.announce)
+        return cls(port, settings, announce=chosen.announce, loop=asyncio.get_running_loop())
 
     @property
     def legs(self) -> list[WebRTCLeg]:
@@ -150,7 +155,7 @@ class WebRTCEdge:
                     await self._gone.wait()
         self._context.pacer.close()
         self._context.deadlines.close()
-        self._udp.close()
+        self._udp.close(self._context.loop)
 
     def _receive(self, data: bytes, address: Address, socket: UdpSocket) -> None:
         """The hot path: every datagram of every caller."""

@@ -121,15 +121,13 @@ class UdpPort:
                     ) from None
         raise BindError(f"found no UDP port that is free at all of {', '.join(hosts)}")
 
-    def start(self, handler: Handler) -> None:
-        """Reads every socket in the running event loop."""
-        loop = asyncio.get_running_loop()
+    def start(self, loop: asyncio.AbstractEventLoop, handler: Handler) -> None:
+        """Reads every socket in this event loop."""
         for bound in self.sockets:
             bound.start(loop, handler)
 
-    def close(self) -> None:
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Closes every socket; datagrams that still wait are lost."""
-        loop = asyncio.get_running_loop()
         for bound in self.sockets:
             bound.close(loop)
 

@@ -173,7 +173,7 @@ class TokenSettings(_Table):
         ttl_s: life of a secret whose request names none.
         single_use: spent by the first answered call; False gives the documented reuse until it expires.
         allowed_origins: pages that ``GET /api/realtime/token`` serves when keys are configured; empty turns it off.
-        per_minute: secrets that one client address may fetch there.
+        per_minute: secrets that one client address may fetch there; not limited without keys.
         max_live: secrets held at once; minting beyond it is refused.
     """
 
@@ -209,7 +209,7 @@ class LimitSettings(_Table):
     messages_per_s: Annotated[float, Field(gt=0)] = 500.0
     message_burst: Annotated[int, Field(ge=1)] = 20_000
     send_queue_bytes: Annotated[int, Field(ge=65_536)] = 16 << 20
-    calls_per_minute: Annotated[int, Field(ge=1)] = 600
+    calls_per_minute: Annotated[int, Field(ge=1)] = 6000
 
 
 class LogSettings(_Table):

@@ -55,12 +55,12 @@ class RateLimiter:
 
     Args:
         per_minute: allowed a minute on average.
-        burst: allowed at once; a sixth of a minute's worth, at least 5, when unset.
+        burst: allowed at once; a third of a minute's worth, at least 5, when unset.
     """
 
     def __init__(self, per_minute: float, *, burst: float | None = None, max_keys: int = 10_000) -> None:
         self._rate = per_minute / 60
-        self._burst = burst if burst is not None else max(5.0, per_minute / 6)
+        self._burst = burst if burst is not None else max(5.0, per_minute / 3)
         self._max_keys = max_keys
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 

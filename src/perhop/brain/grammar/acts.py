@@ -1,0 +1,154 @@
+"""What callers say that is about the conversation itself: yes, no, repeat, start over, a person, goodbye."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from perhop.text.words import vocabulary
+
+__all__ = ["FILLERS", "PHRASES", "Act", "read_act", "strip_fillers"]
+
+
+class Act(StrEnum):
+    YES = "yes"
+    NO = "no"
+    REPEAT = "repeat"
+    RESTART = "start over"
+    CANCEL = "cancel"
+    HUMAN = "a person"
+    HELP = "help"
+    MORE = "more"
+    WAIT = "wait"
+    HELLO = "hello"
+    THANKS = "thank you"
+    BYE = "goodbye"
+
+
+PHRASES: dict[Act, tuple[str, ...]] = {
+    Act.YES: (
+        "yes", "yeah", "yep", "yup", "correct", "right", "that's right", "that's correct", "that is right",
+        "that is correct", "it is", "sure", "okay", "ok", "go ahead", "please do", "sounds good", "do it", "perfect",
+        "exactly", "absolutely", "of course", "yes it is", "yes that's right", "yes that's correct", "yes go ahead",
+        "that's fine", "fine", "great", "alright", "all right", "you got it", "confirm", "i confirm",
+    ),
+    Act.NO: (
+        "no", "nope", "nah", "not quite", "that's wrong", "that is wrong", "wrong", "incorrect", "that's not right",
+        "that is not right", "that's not correct", "no thanks", "no thank you", "not really", "no it isn't",
+        "no it's not", "i don't think so", "no that's wrong", "no that's not right",
+    ),
+    Act.REPEAT: (
+        "repeat", "repeat that", "say that again", "say it again", "pardon", "pardon me", "what did you say",
+        "come again", "once more", "again", "sorry", "what", "i didn't hear you", "i didn't catch that",
+        "i didn't get that", "excuse me", "could you repeat that", "can you repeat that",
+    ),
+    Act.RESTART: (
+        "start over", "start again", "start from the beginning", "from the beginning", "restart",
+        "begin again",
+    ),
+    Act.CANCEL: (
+        "cancel", "cancel that", "cancel it", "never mind", "nevermind", "forget it", "forget about it", "stop", "quit",
+        "abort", "leave it", "drop it",
+    ),
+    Act.HUMAN: (
+        "a human", "human", "a person", "a real person", "an agent", "agent", "representative", "a representative",
+        "operator", "the operator", "talk to a human", "speak to a human", "talk to a person", "speak to a person",
+        "talk to someone", "speak to someone", "speak with someone", "speak with a human", "talk to a real person",
+        "speak to a real person", "speak to an agent", "talk to an agent", "speak to a representative",
+        "talk to a representative", "customer service", "a real human",
+    ),
+    Act.HELP: (
+        "help", "help me", "what can you do", "what can i say", "what can i do", "what are my options", "options",
+        "what do you do", "how does this work", "what can i ask", "who are you", "what are you",
+    ),
+    Act.MORE: (
+        "more", "tell me more", "more results", "what else", "the next ones", "next ones", "any others",
+        "others",
+    ),
+    Act.WAIT: (
+        "wait", "hold on", "one moment", "just a moment", "one second", "just a second", "hang on", "give me a second",
+        "a moment", "let me think", "let me see", "one minute", "just a minute",
+    ),
+    Act.HELLO: ("hello", "hi", "hey", "hi there", "hello there", "good morning", "good afternoon", "good evening"),
+    Act.THANKS: (
+        "thanks", "thank you", "thank you very much", "thanks a lot", "many thanks", "thank you so much", "cheers",
+        "that's great thanks", "great thanks", "great thank you", "perfect thanks", "perfect thank you",
+    ),
+    Act.BYE: (
+        "bye", "goodbye", "good bye", "bye bye", "see you", "that's all", "that is all", "that's it", "nothing else",
+        "i'm done", "we're done", "have a nice day", "no that's all", "no that's it", "no nothing else",
+        "that's all thanks", "that's all thank you", "thanks bye", "thank you bye", "thank you goodbye",
+    ),
+}  # fmt: skip
+"""Every phrase is understood whole or politely wrapped; those of YES and NO also in front of more ("no, saturday")."""
+
+FILLERS = frozenset(vocabulary("uh um er erm ah hmm mm uhm umm like well so oh and actually please just , ."))
+_LEADING = FILLERS | frozenset(vocabulary("okay ok alright but then now maybe"))
+_WRAPPERS = (
+    ("can", "you"), ("could", "you"), ("can", "i"), ("could", "i"), ("may", "i"), ("i", "want", "to"), ("let's",),
+    ("i'd", "like", "to"), ("i", "would", "like", "to"), ("i", "need", "to"), ("let", "me"), ("i", "want"),
+    ("i'd", "like"), ("i", "need"), ("give", "me"), ("get", "me"), ("connect", "me", "to"), ("transfer", "me", "to"),
+    ("put", "me", "through", "to"), ("i", "said"), ("would", "you"),
+)  # fmt: skip
+
+_BY_WORDS: dict[tuple[str, ...], Act] = {
+    tuple(phrase.split()): act for act, phrases in PHRASES.items() for phrase in phrases
+}
+_LONGEST = max(map(len, _BY_WORDS))
+
+
+def strip_fillers(words: Sequence[str]) -> tuple[int, int]:
+    """The stretch of the words left when fillers at both ends are ignored, as ``start, end``."""
+    start, end = 0, len(words)
+    while start < end and words[start] in FILLERS:
+        start += 1
+    while end > start and words[end - 1] in FILLERS:
+        end -= 1
+    return start, end
+
+
+def read_act(words: Sequence[str]) -> tuple[Act, int] | None:
+    """The act an utterance is, or begins with.
+
+    Returns:
+        The act and the index of the first word after it; the length of ``words`` when there is nothing but the act.
+        Only YES and NO are found in front of more.
+    """
+    start, end = strip_fillers(words)
+    if start == end:
+        return None
+    inner = _unwrapped(words, start, end)
+    if act := _whole(words, start, end) or _whole(words, inner, end):
+        return act, len(words)
+    if act := _whole(words, _after_leading(words, start, end), end):
+        return act, len(words)
+    for length in range(min(_LONGEST, end - start), 0, -1):
+        found = _BY_WORDS.get(tuple(words[start : start + length]))
+        if found in (Act.YES, Act.NO):
+            return found, start + length
+    return None
+
+
+def _whole(words: Sequence[str], start: int, end: int) -> Act | None:
+    spoken = tuple(word for word in words[start:end] if word not in (",", ".", "please"))
+    if len(spoken) > _LONGEST:
+        return None
+    # "yes yes please", "no no"
+    return _BY_WORDS.get(spoken) or (_BY_WORDS.get(spoken[:1]) if len(set(spoken)) == 1 else None) if spoken else None
+
+
+def _after_leading(words: Sequence[str], start: int, end: int) -> int:
+    while start < end - 1 and words[start] in _LEADING:
+        start += 1
+    return start
+
+
+def _unwrapped(words: Sequence[str], start: int, end: int) -> int:
+    for _ in range(3):  # "could you please connect me to a person"
+        for wrapper in _WRAPPERS:
+            if tuple(words[start : start + len(wrapper)]) == wrapper and start + len(wrapper) < end:
+                start = _after_leading(words, start + len(wrapper), end)
+                break
+        else:
+            break
+    return start

@@ -1,0 +1,188 @@
+"""Finding slot values in an utterance: every slot reads at every word, the best readings that fit together win.
+
+A value counts for more when the words around it are the slot's own ("in Oakland", "two bedroom"), when it was asked
+for, and when its kind cannot be mistaken. A bare number that nobody asked for belongs to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from perhop.brain.grammar.samples import Cues
+from perhop.brain.grammar.schema import Kind, Slot
+from perhop.brain.grammar.values import Value, read_value
+from perhop.text.times import DayPart, read_day_part
+from perhop.text.words import Reading, vocabulary
+
+__all__ = ["Fill", "day_part", "find_fills"]
+
+_CERTAINTY = {
+    Kind.BOOLEAN: 1.5,
+    Kind.CHOICE: 2.0,
+    Kind.CODE: 0.8,
+    Kind.DATE: 2.0,
+    Kind.DATE_TIME: 2.5,
+    Kind.EMAIL: 3.0,
+    Kind.INTEGER: 0.4,
+    Kind.MONEY: 0.5,
+    Kind.NUMBER: 0.4,
+    Kind.PHONE: 2.0,
+    Kind.TIME: 2.0,
+}
+_CUED = 2.0
+_ASKED = 1.5
+_ENOUGH = 1.0
+_SKIPPED_IN_CUES = frozenset(vocabulary("a an the about around uh um"))
+_NEGATIONS = frozenset({"not", "isn't", "don't"})
+_CORRECTIONS = frozenset(vocabulary("no actually sorry mean instead rather it"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A value found for a slot.
+
+    Attributes:
+        start: index of its first word, its cue included.
+        end: index after its last word, the words that follow its value included.
+        cued: whether the words around it were the slot's own.
+        free: whether it was taken only because any words would do for the slot that was asked for.
+    """
+
+    slot: str
+    value: Value
+    start: int
+    end: int
+    cued: bool
+    score: float
+    free: bool = False
+
+
+def day_part(words: Sequence[str]) -> DayPart | None:
+    """Morning or afternoon, if the utterance names one anywhere."""
+    for at in range(len(words)):
+        if part := read_day_part(words, at):
+            return part.value
+    return None
+
+
+def _cue_before(words: Sequence[str], at: int, cues: Cues) -> int | None:
+    """Where the longest cue that ends right before a word begins; an article may stand between them."""
+    for end in (at, at - 1):
+        if end < at and (end < 0 or words[end] not in _SKIPPED_IN_CUES):
+            break
+        for cue in cues.before:
+            if len(cue) <= end and tuple(words[end - len(cue) : end]) == cue:
+                return end - len(cue)
+    return None
+
+
+def _cue_after(words: Sequence[str], at: int, cues: Cues) -> int | None:
+    for cue in cues.after:
+        if tuple(words[at : at + len(cue)]) == cue:
+            return at + len(cue)
+    # "two bed", "three bath": the beginning of the noun is enough after a count.
+    if at < len(words) and len(words[at]) >= 3:
+        start = words[at].removesuffix("s")
+        if any(cue[0].startswith(start) and len(start) >= 3 for cue in cues.after):
+            return at + 1
+    return None
+
+
+def _weak(slot: Slot, words: Sequence[str], at: int, reading: Reading[Value]) -> bool:
+    """A reading that might as well be something else: a choice that is a lone number or letter."""
+    return slot.kind is Kind.CHOICE and reading.end - at == 1 and (words[at].isdecimal() or len(words[at]) < 3)
+
+
+def _candidates(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus) -> Iterable[Fill]:
+    asked = focus.asked == slot.name
+    for at, word in enumerate(words):
+        if word in (",", "."):
+            continue
+        start = _cue_before(words, at, cues)
+        # A cue makes short forms count as much as a question does: "at two" is a time.
+        strong_cue = start is not None and slot.kind in (Kind.TIME, Kind.CODE, Kind.DATE)
+        reading = read_value(slot, words, at, today=focus.today, asked=asked or strong_cue, part=focus.part)
+        if reading is None or (at > 0 and words[at - 1] in _NEGATIONS):
+            continue
+        end = _cue_after(words, reading.end, cues)
+        cued = start is not None or end is not None
+        score = 0.4 if _weak(slot, words, at, reading) else _CERTAINTY.get(slot.kind, 0.0)
+        score += (_CUED if cued else 0.0) + (_ASKED if asked else 0.0) - (0.3 if slot.name in focus.filled else 0.0)
+        # Of two values for one slot the second counts if it corrects the first: "friday, no, saturday".
+        score += 0.2 if at > 1 and words[at - 1] in _CORRECTIONS else 0.0
+        if score >= _ENOUGH:
+            yield Fill(slot.name, reading.value, at if start is None else start, end or reading.end, cued, score)
+
+
+@dataclass(frozen=True, slots=True)
+class _Focus:
+    today: date
+    asked: str | None
+    filled: frozenset[str]
+    part: DayPart | None
+
+
+def find_fills(
+    slots: Mapping[str, Slot],
+    cues: Mapping[str, Cues],
+    words: Sequence[str],
+    *,
+    today: date,
+    asked: str | None = None,
+    filled: frozenset[str] = frozenset(),
+) -> dict[str, Fill]:
+    """The values an utterance gives to the slots of one tool.
+
+    Args:
+        slots: of the tool, by name.
+        cues: of each slot.
+        words: lower-case words of the utterance.
+        today: what relative dates stand on.
+        asked: the slot that was asked for.
+        filled: slots that have a value, so that a further one must be meant for them more clearly.
+    """
+    focus = _Focus(today, asked, filled, day_part(words))
+    found: list[Fill] = []
+    lists: list[Slot] = []
+    for slot in slots.values():
+        if slot.kind is Kind.LIST and slot.item is not None:
+            lists.append(slot)
+        elif slot.kind in _CERTAINTY:
+            found += _candidates(slot, words, cues[slot.name], focus)
+    chosen: dict[str, Fill] = {}
+    taken = [False] * len(words)
+    for fill in sorted(found, key=lambda fill: (-fill.score, fill.start - fill.end, fill.start)):
+        if fill.slot not in chosen and not any(taken[fill.start : fill.end]):
+            chosen[fill.slot] = fill
+            taken[fill.start : fill.end] = [True] * (fill.end - fill.start)
+    for slot in lists:
+        if several := _list(slot, words, cues[slot.name], focus, taken):
+            chosen[slot.name] = several
+    return chosen
+
+
+def _list(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus, taken: list[bool]) -> Fill | None:
+    """All values of a list's kind: "tomatoes, cheese and basil"."""
+    item = slot.item
+    if item is None or item.kind not in _CERTAINTY:
+        return None
+    asked = focus.asked == slot.name
+    values: list[Value] = []
+    start, end, cued, at = len(words), 0, False, 0
+    while at < len(words):
+        reading = None if taken[at] else read_value(item, words, at, today=focus.today, asked=asked, part=focus.part)
+        if reading is None or any(taken[at : reading.end]):
+            at += 1
+            continue
+        cue = _cue_before(words, at, cues)
+        cued |= cue is not None or _cue_after(words, reading.end, cues) is not None
+        if reading.value.json not in [value.json for value in values]:
+            values.append(reading.value)
+        start, end, at = min(start, at if cue is None else cue), reading.end, reading.end
+    score = _CERTAINTY[item.kind] + (_CUED if cued else 0.0) + (_ASKED if asked else 0.0)
+    if not values or score < _ENOUGH:
+        return None
+    value = Value([value.json for value in values], all(value.sure for value in values))
+    return Fill(slot.name, value, start, end, cued, score)

@@ -1,0 +1,117 @@
+"""JSGF rules for the kinds of values: numbers, dates, times, digits, letters, addresses, names."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from perhop.brain.grammar.names import FAMILY_NAMES, GIVEN_NAMES
+from perhop.brain.grammar.schema import Kind, Slot
+from perhop.text.verbalise import spoken_digits, spoken_letters, spoken_number, spoken_ordinal
+from perhop.text.words import MONTHS, NATO, TEENS, TENS, UNITS, WEEKDAYS, split
+
+__all__ = ["RULES", "alternatives", "speakable", "value_rule"]
+
+_VOWELS = frozenset("aeiouy")
+_ORDINAL_DAYS = [spoken_ordinal(day) for day in range(1, 32)]
+
+
+def alternatives(phrases: Iterable[str]) -> str:
+    """A JSGF choice of phrases, each once, in a stable order."""
+    return " | ".join(dict.fromkeys(phrase for phrase in phrases if phrase))
+
+
+def speakable(text: str) -> str:
+    """A phrase in words a recogniser's dictionary may have: lower-case ASCII, numbers in words, ``sms`` as letters."""
+    folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = []
+    for token in split(folded):
+        word = token.text
+        if word[0].isalpha():
+            letters = word.replace("'", "")
+            spelled = (
+                len(letters) > 1 and len(letters) <= 5 and not _VOWELS & set(letters) and word not in ("mr", "dr", "st")
+            )
+            words.append(spoken_letters(letters) if spelled else word)
+        elif word.isdecimal():
+            short = word == "0" or (len(word) < 7 and word[0] != "0")
+            words.append(spoken_number(int(word)) if short else spoken_digits(word))
+        elif ordinal := re.fullmatch(r"([1-9][0-9]?)(st|nd|rd|th)", word):
+            value = int(ordinal.group(1))
+            words.append(spoken_ordinal(value) if value < 32 else spoken_number(value))
+        elif word[0].isalnum():
+            words.append(spoken_letters(word))
+    return " ".join(words)
+
+
+_UNITS_RULE = " | ".join(UNITS)
+_EMAIL_DOMAINS = (
+    "gmail dot com", "yahoo dot com", "hotmail dot com", "outlook dot com", "icloud dot com", "example dot com",
+    "comcast dot net", "me dot com",
+)  # fmt: skip
+
+RULES: dict[str, str] = {
+    "digit": f"zero | oh | {_UNITS_RULE}",
+    "digits": "[double | triple] <digit> [<digits>]",
+    "tens": " | ".join(TENS),
+    "teen": " | ".join(TEENS),
+    "below_twenty": f"{_UNITS_RULE} | {' | '.join(TEENS)}",
+    "below_hundred": f"<tens> [{_UNITS_RULE}] | <below_twenty>",
+    "number": "zero | a hundred"
+    " | [<below_hundred> (thousand | million) [and]] <below_hundred> [hundred [[and] <below_hundred>]]"
+    " | [<below_hundred> hundred [and]] <below_hundred> (thousand | million) | <below_hundred> hundred thousand",
+    "minute": "oh (" + _UNITS_RULE + ") | <teen> | (twenty | thirty | forty | fifty) [" + _UNITS_RULE + "]",
+    "hour": f"{_UNITS_RULE} | ten | eleven | twelve",
+    "day_part": "a m | p m | in the (morning | afternoon | evening) | at night",
+    "time": "<hour> [<minute> | o'clock] [<day_part>] | (half past | quarter past | quarter to) <hour> [<day_part>]"
+    " | noon | midnight",
+    "weekday": " | ".join(WEEKDAYS),
+    "day_of_month": " | ".join(_ORDINAL_DAYS),
+    "month": " | ".join(MONTHS),
+    "date": "[this | next] <weekday> [next week | [the] <month> <day_of_month> | the <day_of_month>] | today | tomorrow"
+    " | the day after tomorrow | <month> [the] <day_of_month> | the <day_of_month> [of <month>]"
+    " | in (two | three | four | five | ten) days | in (a week | two weeks)",
+    "letter": " | ".join("abcdefghijklmnopqrstuvwxyz"),
+    "letters": "[double] <letter> [<letters>]",
+    "spelled": "<letter> [as in (" + " | ".join(word for word in NATO.values() if word != "xray") + ")] [<spelled>]",
+    "code": "[double] (<letter> | <digit>) [<code>]",
+    "mailbox": "(<letter> | <digit> | dot | underscore | dash | <given_name> | <family_name>) [<mailbox>]",
+    "email": f"<mailbox> at ({' | '.join(_EMAIL_DOMAINS)} | <letters> dot (com | org | net | edu | co dot uk))",
+    "given_name": " | ".join(GIVEN_NAMES),
+    "family_name": " | ".join(FAMILY_NAMES),
+    "name": "<given_name> [<family_name>] [<spelled>] | <family_name> [<spelled>] | <spelled>",
+}
+"""Rules by name; a grammar takes along those it refers to."""
+
+_BY_KIND: dict[Kind, str] = {
+    Kind.CODE: "<code>",
+    Kind.DATE: "<date>",
+    Kind.DATE_TIME: "<date> [at] <time>",
+    Kind.EMAIL: "<email>",
+    Kind.MONEY: "<number> [dollars]",
+    Kind.NAME: "<name>",
+    Kind.NUMBER: "<number> [point <digits>]",
+    Kind.PHONE: "<digits>",
+    Kind.TIME: "<time>",
+}
+
+
+def value_rule(slot: Slot) -> str | None:
+    """The JSGF expansion of a slot's values; None for what only free speech can say."""
+    if slot.kind is Kind.INTEGER:
+        high = slot.schema.get("maximum")
+        low = slot.schema.get("minimum")
+        top = int(high) if isinstance(high, int | float) else None
+        first = max(0, int(low)) if isinstance(low, int | float) else 1
+        if top is not None and 0 <= first <= top <= 20:
+            return " | ".join(spoken_number(n) for n in range(first, top + 1))
+        return "<below_hundred>" if top is None or top < 100 else "<number>"
+    if slot.kind is Kind.CHOICE:
+        return alternatives(speakable(words) for choice in slot.choices for words in choice.words)
+    if slot.kind is Kind.BOOLEAN:
+        noun = speakable(slot.noun)
+        return f"with {noun} | without {noun} | no {noun}"
+    if slot.kind is Kind.LIST and slot.item is not None and (inner := value_rule(slot.item)):
+        return f"({inner}) [[and] ({inner})] [[and] ({inner})]"
+    return _BY_KIND.get(slot.kind)

@@ -439,7 +439,8 @@ class TestEnds:
             return line
 
         line = run_virtual(main())
-        assert line.sink.closed == [EndReason.CALLER_LOST]
+        assert line.sink.closed == [EndReason.MODEL_FAILED]
+        assert line.wire.closed == (1011, "internal_error")
 
     def test_the_server_cancels_it(self) -> None:
         async def main() -> Line:

@@ -159,8 +159,13 @@ class WebSocketLeg:
         self._bound_closing()
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-            self._gone = reader.done()
-            self._outbox.wake()
+            if reader.done() and reader.exception() is not None:
+                # Something behind this leg is broken; the client is still there and should hear of it.
+                self._close_with(_CLOSE_CODES[EndReason.MODEL_FAILED], "internal_error")
+                sink.on_caller_closed(EndReason.MODEL_FAILED)
+            else:
+                self._gone = reader.done()
+                self._outbox.wake()
             # The side that is left gets a moment: the writer to notice, or the reader to see the close answered.
             await asyncio.wait({reader, writer}, timeout=FLUSH_S)
         finally:

@@ -13,7 +13,7 @@ import ctypes
 import math
 import random
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,7 @@ from aiortc.codecs.opus import OpusDecoder as AiortcOpusDecoder
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket as AiortcPacket
 from numpy.typing import NDArray
+from pystoi import stoi
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -46,12 +47,12 @@ NETWORK_DELAY = 0.040
 SPEECH = (
     ("en-us", "Good morning. I would like to see a two bedroom apartment in Oakland on Friday, if that is possible."),
     (
-        "en-gb",
+        "en-us+m3",
         "The ship was torn apart on the sharp reef. Sickness kept him home the third week, and he missed it all.",
     ),
     ("en-us+f3", "My account number is four seven one, nine two. Please send the details to my phone by text message."),
     (
-        "en-gb+f2",
+        "en-us+f2",
         "Could you tell me when the doctor is free? Thursday afternoon at a quarter past three would be best.",
     ),
 )
@@ -126,40 +127,52 @@ class Heard:
         delays: added delay in seconds of every 20 ms that came out: handed on, minus the earliest possible.
         missing: share of the frames that were not decoded from their own packet or its FEC copy.
         recovered: share of the frames decoded from FEC.
+        aligned: whether the audio is on the time line of what was spoken.
     """
 
     pcm: bytes
     delays: list[tuple[float, float]]
     missing: float
     recovered: float = 0.0
+    aligned: bool = True
 
 
-def synthesise(voice: str, text: str) -> bytes:
-    """Speech at 24 kHz by espeak-ng."""
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
-    rate = library.espeak_Initialize(1, 0, str(espeakng_loader.get_data_path()).encode(), 0)
-    pieces: list[bytes] = []
+class Speaker:
+    """espeak-ng in this process."""
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    def collect(samples: ctypes._Pointer[ctypes.c_short], count: int, _events: int) -> int:
-        if count and samples:
-            pieces.append(ctypes.string_at(samples, 2 * count))
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        synchronous = 2
+        self._rate = self._library.espeak_Initialize(synchronous, 0, espeakng_loader.get_data_path().encode(), 0)
+        self._pieces: list[bytes] = []
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        self._callback = kind(self._collect)  # kept, because the library goes on pointing to it
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, _events: int) -> int:
+        if samples and count:
+            self._pieces.append(ctypes.string_at(samples, 2 * count))
         return 0
 
-    library.espeak_SetSynthCallback(collect)
-    library.espeak_SetVoiceByName(voice.encode())
-    utf8 = 1
-    encoded = text.encode()
-    library.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, utf8, None, None)
-    library.espeak_Synchronize()
-    speech = Resampler(rate, 24_000).push(b"".join(pieces))
-    return bytes(2 * 24_000 // 4) + speech + bytes(2 * 24_000 // 4)
+    def say(self, voice: str, text: str) -> bytes:
+        """24 kHz mono, half a second of silence at either end."""
+        if self._library.espeak_SetVoiceByName(voice.encode()):
+            raise ValueError(f"espeak-ng has no voice {voice}")
+        self._pieces.clear()
+        utf8 = 1
+        encoded = text.encode()
+        self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, utf8, None, None)
+        self._library.espeak_Synchronize()
+        pause = bytes(24_000)
+        return pause + Resampler(self._rate, 24_000).push(b"".join(self._pieces)) + pause
 
 
 def encode(pcm: bytes, expected_loss: float) -> list[bytes]:
     """Opus packets as libwebrtc's encoder makes them once reports told it of the loss."""
     packets: list[bytes] = []
     with OpusEncoder(application="voip", bitrate=32_000, complexity=9) as encoder:
+        # The encoder looks ahead: what it delays is cut off here, so that both scores compare like with like.
+        pcm = pcm[2 * encoder.lookahead :] + bytes(2 * encoder.lookahead)
         encoder.set_fec(True)
         encoder.set_loss(expected_loss)
         for start in range(0, len(pcm) - 2 * FRAME_SAMPLES + 1, 2 * FRAME_SAMPLES):
@@ -240,31 +253,28 @@ def heard_from_aiortc(
         elif fill:
             out.append(bytes(2 * FRAME_SAMPLES))
     # Frames still in the buffer at the end are not missing, only late.
-    return Heard(b"".join(out), delays, (last + 1 - len(frames)) / total)
+    return Heard(b"".join(out), delays, (last + 1 - len(frames)) / total, aligned=fill)
 
 
-def make_scorer() -> tuple[str, Callable[[bytes, bytes], float]]:
-    """PESQ (wide band) where the package is there, which needs a compiler to install; else ESTOI."""
+def at_16k(pcm: bytes) -> NDArray[np.int16]:
+    """PCM at the rate both scores are defined for."""
+    return np.frombuffer(Resampler(24_000, 16_000).push(pcm), "<i2")
 
-    def at_16k(pcm: bytes) -> NDArray[np.int16]:
-        return np.frombuffer(Resampler(24_000, 16_000).push(pcm), "<i2")
 
+def pesq_score(reference: bytes, heard: bytes) -> float:
+    """PESQ, wide band, 1 to 4.6; it follows changes of delay. NaN without the package, which needs a compiler."""
     try:
         from pesq import pesq
     except ImportError:
-        from pystoi import stoi
+        return math.nan
+    return float(pesq(16_000, at_16k(reference), at_16k(heard), "wb"))
 
-        def estoi(reference: bytes, heard: bytes) -> float:
-            clean, degraded = at_16k(reference), at_16k(heard)
-            length = min(len(clean), len(degraded))
-            return float(stoi(clean[:length], degraded[:length], 16_000, extended=True))
 
-        return "ESTOI", estoi
-
-    def score(reference: bytes, heard: bytes) -> float:
-        return float(pesq(16_000, at_16k(reference), at_16k(heard), "wb"))
-
-    return "PESQ", score
+def estoi_score(reference: bytes, heard: bytes) -> float:
+    """ESTOI, 0 to 1: intelligibility; both signals must lie on one time line."""
+    clean, degraded = at_16k(reference), at_16k(heard)
+    length = min(len(clean), len(degraded))
+    return float(stoi(clean[:length], degraded[:length], 16_000, extended=True))
 
 
 @dataclass
@@ -273,16 +283,18 @@ class Row:
 
     receiver: str
     network: str
-    scores: list[float] = field(default_factory=list)
+    pesq: list[float] = field(default_factory=list)
+    estoi: list[float] = field(default_factory=list)
     missing: list[float] = field(default_factory=list)
     recovered: list[float] = field(default_factory=list)
     delays: list[tuple[float, float]] = field(default_factory=list)
     length_error_ms: list[float] = field(default_factory=list)
     recovery: float = 0.0
 
-    def add(self, heard: Heard, score: float, *, length_ms: float) -> None:
-        """Adds one run of ``length_ms`` of speech."""
-        self.scores.append(score)
+    def add(self, heard: Heard, reference: bytes, *, length_ms: float) -> None:
+        """Adds one run over ``length_ms`` of speech."""
+        self.pesq.append(pesq_score(reference, heard.pcm))
+        self.estoi.append(estoi_score(reference, heard.pcm) if heard.aligned else math.nan)
         self.missing.append(heard.missing)
         self.recovered.append(heard.recovered)
         self.delays += heard.delays
@@ -313,10 +325,10 @@ def longest_delay(delays: list[tuple[float, float]]) -> float:
     return longest
 
 
-def run(count: int, seed: int, progress: Progress) -> tuple[str, list[Row]]:
+def run(count: int, seed: int, progress: Progress) -> list[Row]:
     """Every network, every receiver, ``count`` seeds."""
-    metric, score = make_scorer()
-    speech = [synthesise(voice, text) * 2 for voice, text in SPEECH]
+    speaker = Speaker()
+    speech = [speaker.say(voice, text) * 2 for voice, text in SPEECH]
     task = progress.add_task("losing packets", total=len(NETWORKS) * count)
     rows: list[Row] = []
     for network in NETWORKS:
@@ -329,23 +341,30 @@ def run(count: int, seed: int, progress: Progress) -> tuple[str, list[Row]]:
             arrivals = network.arrivals(len(packets), seed * 1000 + number)
             length_ms = len(packets) * FRAME_MS
             heard = perhop(packets, arrivals)
-            ours.add(heard, score(reference, heard.pcm), length_ms=length_ms)
+            ours.add(heard, reference, length_ms=length_ms)
             frames = aiortc(packets, arrivals)
             for row, fill in ((filled, True), (plain, False)):
                 heard = heard_from_aiortc(frames, arrivals, total=len(packets), fill=fill)
-                row.add(heard, score(reference, heard.pcm), length_ms=length_ms)
+                row.add(heard, reference, length_ms=length_ms)
             progress.advance(task)
         rows += [ours, filled, plain]
-    return metric, rows
+    return rows
 
 
-def tables(metric: str, rows: list[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+def number(values: list[float]) -> str:
+    """Their mean, or a dash where there is none."""
+    mean = statistics.fmean(values)
+    return "-" if math.isnan(mean) else f"{mean:.2f}"
+
+
+def tables(rows: list[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, head and body of what is printed and written."""
     quality = [
         [
             row.network,
             row.receiver,
-            f"{statistics.fmean(row.scores):.2f}",
+            number(row.pesq),
+            number(row.estoi),
             f"{statistics.fmean(row.missing):.1%}",
             f"{statistics.fmean(row.recovered):.1%}",
             f"{row.percentile(0.5):.0f} ms",
@@ -356,7 +375,7 @@ def tables(metric: str, rows: list[Row]) -> list[tuple[str, list[str], list[list
         for row in rows
     ]
     head = [
-        "network", "receiver", metric, "guessed or missing", "from FEC",
+        "network", "receiver", "PESQ", "ESTOI", "guessed or missing", "from FEC",
         "delay p50", "delay p99", "longest delayed", "length",
     ]  # fmt: skip
     steps = [(start, start + 3.0) for start in (0.0, 3.0, 6.0, 9.0)]
@@ -395,21 +414,22 @@ def main(
     """Losing packets on purpose: quality and delay of what the model hears, Perhop against aiortc."""
     console = Console()
     with Progress(console=console) as progress:
-        metric, rows = run(count, seed, progress)
-    sections = tables(metric, rows)
+        rows = run(count, seed, progress)
+    sections = tables(rows)
     for title, head, body in sections:
         table = Table(*head, title=title)
         for line in body:
             table.add_row(*line)
         console.print(table)
-    if metric == "ESTOI":
-        console.print("The pesq package is not installed (it needs a C compiler), so quality is ESTOI.")
+    if math.isnan(rows[0].pesq[0]):
+        console.print("The pesq package is not installed (it needs a C compiler): quality is ESTOI only.")
     note = (
-        f"`python bench/loss.py --count {count} --seed {seed}`: {count} runs of about 12 s a row, Opus 32 kb/s with "
+        f"`python bench/loss.py --count {count} --seed {seed}`: {count} runs of about 13 s a row, Opus 32 kb/s with "
         "in-band FEC in 20 ms packets, 2 ms of jitter. *Delay* is added delay: from a frame's packet (if it was lost, "
         "from when it should have come) to the moment the frame is handed on. *Longest delayed* is the longest time in "
         "which not one frame was handed on at once. *Length* is how much more audio came out than was spoken. aiortc's "
-        "frames are scored as its track delivers them, and, in its favour, with silence where frames are missing."
+        "frames are scored as its track delivers them, and with silence where frames are missing. PESQ (1 to 4.6) "
+        "forgives time that is cut out; ESTOI (0 to 1) needs both signals on one time line, so there it has no value."
     )
     write_markdown(output, sections, note)
     console.print(f"written to {output}")

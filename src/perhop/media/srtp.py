@@ -155,14 +155,15 @@ class SrtpSession:
 
     def unprotect(self, packet: bytes) -> bytes:
         """Checks and decrypts an SRTP packet. Raises SrtpAuthError, SrtpReplayError, or SrtpError for anything else."""
-        ssrc = packet[8:12]
-        if ssrc not in self._known and len(self._known) >= MAX_SSRCS:
+        known = packet[8:12] in self._known
+        if not known and len(self._known) >= MAX_SSRCS:
             raise SrtpError(f"more than {MAX_SSRCS} streams from one peer")
         try:
             plain = self._unprotect(packet)
         except (pylibsrtp.Error, ValueError) as error:
             raise _typed(error) from None
-        self._known.add(ssrc)
+        if not known:  # only now, so that strangers cannot use the streams up
+            self._known.add(packet[8:12])
         return plain
 
     def protect_rtcp(self, packet: bytes) -> bytes:
@@ -174,14 +175,15 @@ class SrtpSession:
 
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         """Checks and decrypts an SRTCP packet; raises as :meth:`unprotect` does."""
-        ssrc = packet[4:8]
-        if ssrc not in self._known and len(self._known) >= MAX_SSRCS:
+        known = packet[4:8] in self._known
+        if not known and len(self._known) >= MAX_SSRCS:
             raise SrtpError(f"more than {MAX_SSRCS} streams from one peer")
         try:
             plain = self._inbound.unprotect_rtcp(packet)
         except (pylibsrtp.Error, ValueError) as error:
             raise _typed(error) from None
-        self._known.add(ssrc)
+        if not known:
+            self._known.add(packet[4:8])
         return plain
 
 

@@ -322,6 +322,7 @@ def test_a_closed_receiver_ignores_what_comes(listener: Listener) -> None:
     listener.receiver.close()
     listener.receiver.close()
     assert listener.frame(3, 0.06) == b""
+    assert listener.receiver.next_deadline() is None
 
 
 # -- reports ------------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class AudioTimeline:
         self._expected = (timestamp + size * self._clock_rate // _BYTES_PER_SECOND) & 0xFFFFFFFF
         self._arrived = arrived
         self._samples = size >> 1
-        self._dtx = len(payload) <= 2
+        self._dtx = len(payload) <= 2  # what is_dtx says; this path is the hot one
         if before or self.surplus:
             pcm = before + (self._shorten(pcm) if self.surplus else pcm)
             size = len(pcm)
@@ -182,6 +182,7 @@ class AudioTimeline:
     def close(self) -> None:
         """Frees the decoders; payloads are ignored from now on."""
         self._payload_type = -1
+        self._arrived = None
         self._codecs.clear()
         self._decoder = None
         for decoder in self._decoders.values():

@@ -50,10 +50,12 @@ class Pacer:
         A leg that is on the clock already moves to the phase that fits.
         """
         self.remove(paced)
-        self._joining[ceil((now - self._start) / STEP) % PHASES][paced] = None
+        position = (now - self._start) / STEP
         if self._timer is None:
-            self._step = floor((now - self._start) / STEP)
+            self._step = floor(position)
             self._arm()
+        # The next step that is still to come, which it lets pass by.
+        self._joining[max(ceil(position), self._step + 1) % PHASES][paced] = None
 
     def remove(self, paced: Paced) -> None:
         """Takes a leg off the clock, if it is on it."""

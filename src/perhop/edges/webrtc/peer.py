@@ -129,6 +129,11 @@ class Peer:
         self._handshake_by = NEVER
         self._is_over = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the handshake is done and the transport not over."""
+        return self._dtls.state is DtlsState.CONNECTED and not self._is_over
+
     # -- from the edge ------------------------------------------------------------------------------------------------
 
     def on_stun(self, message: StunMessage, path: Path, now: float) -> None:

@@ -115,6 +115,7 @@ class Session:
         while (deadline := self.server.next_deadline()) is not None and deadline <= end:
             self.now = max(self.now, deadline)
             self.take(self.server.on_timer(self.now))
+            assert self.server.next_deadline() != deadline, "what was due is done"
         self.now = end
         return self.frames[first:]
 

@@ -139,7 +139,7 @@ def test_audio_in_an_item_must_be_base64() -> None:
 def test_beyond_the_most_items_the_oldest_fall_off() -> None:
     session = Session(limits=ServerLimits(max_items=3))
     for name in "abc":
-        create(session, text(name, id=name))
+        assert types(create(session, text(name, id=name))) == ["conversation.item.added", "conversation.item.done"]
     frames = create(session, text("d", id="d"))
     assert types(frames) == ["conversation.item.added", "conversation.item.deleted", "conversation.item.done"]
     assert frames[1]["item_id"] == "a"

@@ -221,6 +221,19 @@ def test_audio_is_timed_in_the_format_of_its_response() -> None:
     assert session.last("response.done")["response"]["usage"]["output_token_details"]["audio_tokens"] == 10
 
 
+def test_audio_in_pieces_counts_once_however_often_it_is_truncated() -> None:
+    session = Session()
+    session.send("response.create")
+    response_id = session.live
+    for _ in range(100):
+        session.give(OutputAudio(response_id, pcm(20)[:-1]))
+        session.send("conversation.item.truncate", item_id="item_1", content_index=0, audio_end_ms=5)
+    session.give(OutputDone(response_id))
+    whole_ms = 100 * (20 * 48 - 1) // 48
+    usage = session.last("response.done")["response"]["usage"]
+    assert usage["output_token_details"]["audio_tokens"] == -(-whole_ms // 50)
+
+
 # -- usage ------------------------------------------------------------------------------------------------------------
 
 

@@ -545,6 +545,26 @@ def test_the_model_speaks_first_after_a_long_silence() -> None:
     assert len(session.started) == 1
 
 
+def test_the_silence_never_reaches_into_the_turn_before() -> None:
+    session = Session(IDLE)
+    session.say()
+    committed_ms = session.last("input_audio_buffer.speech_stopped")["audio_end_ms"]
+    session.answer("Hi.", 100)
+    frames = session.wait(10.0)
+    assert frames[0]["audio_start_ms"] == committed_ms
+    assert frames[0]["audio_end_ms"] == session.heard_ms
+
+
+def test_a_commit_ends_the_watch_over_silence() -> None:
+    session = Session(IDLE)
+    session.say()
+    session.answer("Hi.", 100)
+    session.hear(QUIET, 320)
+    session.send("input_audio_buffer.commit")
+    session.give(Transcript(session.last("input_audio_buffer.committed")["item_id"], ""))
+    assert session.server.next_deadline() is None
+
+
 def test_speech_ends_the_watch_over_silence() -> None:
     session = Session(IDLE)
     session.say()

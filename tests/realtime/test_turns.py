@@ -99,6 +99,12 @@ def test_a_turn_can_follow_a_turn() -> None:
         assert [type(d) for d in caller.hear(*[0.9] * 10, *[0.0] * 10)] == [SpeechStarted, SpeechStopped]
 
 
+def test_a_click_after_a_turn_is_still_a_click() -> None:
+    caller = Caller(ServerVad(silence_duration_ms=64))
+    caller.hear(*[0.9] * 10, 0.0, 0.0)
+    assert caller.hear(0.9, 0.0, 0.9, 0.0) == []
+
+
 def test_manual_turns_are_not_detected() -> None:
     assert Caller(None).hear(*[0.9] * 50, *[0.0] * 50) == []
 

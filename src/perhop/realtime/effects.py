@@ -2,7 +2,8 @@
 
 The server is pure: it never recognises, thinks or speaks. It returns *effects*; whoever drives it carries them out
 with real engines and feeds what comes of it back in as *brain inputs*, in any order and at any time. Inputs that name
-something the server has meanwhile dropped (a cancelled response, a cleared utterance) are ignored.
+something the server has meanwhile dropped (a cancelled response, a cleared utterance) are ignored. Audio is in the
+session's formats, unless the server was told that its host converts.
 """
 
 from __future__ import annotations

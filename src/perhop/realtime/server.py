@@ -73,6 +73,9 @@ class RealtimeServer:
         limits: bounds of the session.
         timing: constants of turn detection.
         transcoded: the host converts audio at its edge: here it is 24 kHz PCM whatever the session's formats are.
+
+    Attributes:
+        started_at: ``now`` when the session began.
     """
 
     def __init__(

@@ -136,7 +136,7 @@ class ResponseWriter:
         if self.first_audio_at is None:
             self.first_audio_at = now
         message = self._open_message()
-        before_ms = message.entry.audio_ms
+        before_ms = message.audio_bytes // self._plan.bytes_per_ms  # the entry's may have been truncated meanwhile
         message.audio_bytes += len(audio)
         message.entry.audio_ms = message.audio_bytes // self._plan.bytes_per_ms
         self.audio_ms += message.entry.audio_ms - before_ms

@@ -123,7 +123,8 @@ class PuppetModel(ServerDriver):
         elif isinstance(effect, CloseUtterance | Transcribe):
             self.feed(Transcript(effect.item_id, "words"))
 
-    def heard(self, pcm: bytes) -> None: ...
+    def heard(self, pcm: bytes) -> tuple[()]:
+        return ()
 
     def released(self) -> None: ...
 

@@ -9,7 +9,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from perhop.call.legs import EndReason, ModelSink
 from perhop.realtime.audio import AudioChunk
@@ -115,8 +115,13 @@ class ServerDriver(ABC):
         """Does what the server asks for; must return at once."""
 
     @abstractmethod
-    def heard(self, pcm: bytes) -> None:
-        """Caller audio that the server has just taken in."""
+    def heard(self, pcm: bytes) -> Sequence[BrainInput]:
+        """Caller audio that the server has just taken in.
+
+        Returns:
+            What is found in it. The server is told before any later audio, so that turns are found as they are heard
+            even when a client appends a whole file at once.
+        """
 
     @abstractmethod
     def released(self) -> None:
@@ -142,7 +147,8 @@ class ServerDriver(ABC):
                 now = self._clock()
                 if isinstance(entry, bytes):
                     self._deliver(self._server.append_audio(entry, now))
-                    self.heard(entry)
+                    for found in self.heard(entry):
+                        self._deliver(self._server.receive(found, now))
                 else:
                     self._deliver(self._server.receive(entry, now))
                 if self._inbox and time.thread_time() - began > self._slice_s:

@@ -37,8 +37,9 @@ class EchoModel(ServerDriver):
         else:
             super().send(event)
 
-    def heard(self, pcm: bytes) -> None:
+    def heard(self, pcm: bytes) -> tuple[()]:
         """Never reached: audio does not pass through the server."""
+        return ()
 
     def carry_out(self, effect: Effect) -> None:
         """Answers a response with the last thing said."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -38,12 +38,11 @@ from perhop.realtime.effects import (
 from perhop.realtime.events import ServerEvent, SessionCreated, SessionUpdated
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.session import SessionConfig
+from perhop.realtime.turns import WINDOW_MS
 
 __all__ = ["LocalModel"]
 
 _log = structlog.get_logger(__name__)
-
-VAD_WINDOW_MS = 32
 
 
 class LocalModel(ServerDriver):
@@ -84,16 +83,18 @@ class LocalModel(ServerDriver):
         """Opens the session with this configuration."""
         super().start(_Watching(sink, self._configured), session)
 
-    def heard(self, pcm: bytes) -> None:
+    def heard(self, pcm: bytes) -> Sequence[VoiceActivity]:
         """Feeds recogniser and voice detector with audio the server has buffered."""
         self._audio_ms += len(pcm) / BYTES_PER_MS
         if self._utterance is not None:
             self._utterance.feed(pcm)
         if not self._detecting:
-            return
+            return ()
+        found = []
         for probability in self._detector.feed(pcm):
-            self._windows_ms += VAD_WINDOW_MS
-            self.feed(VoiceActivity(probability, round(self._windows_ms)))
+            self._windows_ms += WINDOW_MS
+            found.append(VoiceActivity(probability, round(self._windows_ms)))
+        return found
 
     def carry_out(self, effect: Effect) -> None:
         """Starts what the server asks for."""

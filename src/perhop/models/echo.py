@@ -37,7 +37,7 @@ class EchoModel(ServerDriver):
         else:
             super().send(event)
 
-    def heard(self, pcm: bytes) -> tuple[()]:
+    def heard(self, _pcm: bytes) -> tuple[()]:
         """Never reached: audio does not pass through the server."""
         return ()
 

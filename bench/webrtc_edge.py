@@ -36,7 +36,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # started as a script, Python looks beside it only
 
-from bench.webrtc_load import Load, LoadResult  # noqa: E402
+from bench.webrtc_load import Load, LoadResult
 
 RESULTS = ROOT / "bench" / "results" / "webrtc_edge.md"
 STARTING = 20
@@ -133,7 +133,7 @@ class Row:
     calls: int
     seconds: float
     cpu: float
-    memory: float
+    memory: float | None
     loop: dict[str, float]
     starting: dict[str, float] | None
     load: LoadResult
@@ -156,7 +156,7 @@ class Row:
             f"{self.loop['max']:.1f}",
             f"{self.starting['p99']:.2f}" if self.starting else "-",
             f"{self.starting['max']:.1f}" if self.starting else "-",
-            f"{self.memory:.2f}",
+            f"{self.memory:.2f}" if self.memory is not None else "-",
             f"{percentile(load.lateness, 0.99) * 1e3:.2f}" + (" void" if self.is_void else ""),
         ]
 
@@ -171,10 +171,11 @@ def measure(stack: Stack, calls: int, *, seconds: float, probes: int, core: int)
     """Starts a fresh process, brings up the calls, and listens."""
     load = Load(calls, min(probes, calls))
     with SystemUnderTest(stack, core) as system:
-        before = system.memory()
-        first, last = load.callers[:-STARTING], load.callers[-STARTING:]
+        load.connect(load.callers[:1], system.answer)
+        before = system.memory()  # after the first call, which loads what all of them share
+        first, last = load.callers[1:-STARTING], load.callers[1:][-STARTING:]
         starting = None
-        if not first:
+        if calls <= STARTING:
             load.connect(last, system.answer)
         else:
             for at in range(0, len(first), 5):
@@ -190,7 +191,7 @@ def measure(stack: Stack, calls: int, *, seconds: float, probes: int, core: int)
         used, began = system.cpu(), time.monotonic()
         load.run(until=began + seconds, result=result)
         used, elapsed = system.cpu() - used, time.monotonic() - began
-        memory = (system.memory() - before) / calls
+        memory = (system.memory() - before) / (calls - 1) if calls > 1 else None
         return Row(stack, calls, elapsed, used, memory, system.loop(), starting, result)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import selectors
@@ -130,6 +131,8 @@ STACKS: dict[str, Callable[[], Awaitable[Answerer]]] = {
 async def serve(stack: str, meter: MeteredSelector) -> None:
     """Answers commands until stdin ends."""
     answer = await STACKS[stack]()
+    gc.collect()
+    gc.freeze()  # as a server does once everything is loaded: collections then look at what calls bring, not at modules
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     _say({"ready": True})

@@ -53,9 +53,10 @@ class Pacer:
         position = (now - self._start) / STEP
         if self._timer is None:
             self._step = floor(position)
-            self._arm()
         # The next step that is still to come, which it lets pass by.
         self._joining[max(ceil(position), self._step + 1) % PHASES][paced] = None
+        if self._timer is None:
+            self._arm()
 
     def remove(self, paced: Paced) -> None:
         """Takes a leg off the clock, if it is on it."""
@@ -71,7 +72,12 @@ class Pacer:
             members.clear()
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_at(self._start + (self._step + 1) * STEP, self._tick)
+        """Sets the timer to the next step that is somebody's; sleeps when there is none."""
+        self._timer = None
+        for step in range(self._step + 1, self._step + 1 + PHASES):
+            if self._phases[step % PHASES] or self._joining[step % PHASES]:
+                self._timer = self._loop.call_at(self._start + step * STEP, self._tick)
+                return
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -86,7 +92,4 @@ class Pacer:
                 members.update(joining)
                 joining.clear()
         self._step = last
-        if any(self._phases) or any(self._joining):
-            self._arm()
-        else:
-            self._timer = None
+        self._arm()

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from perhop.errors import PerhopError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["BindError", "UdpPort", "UdpSocket"]
 
 MAX_DATAGRAM = 2048
-BATCH = 32
-"""Datagrams taken per wake-up: some 3 ms of work at most, then others have their turn."""
+SLICE = 0.002
+"""s of datagrams taken per wake-up; then others have their turn."""
 
 BUFFER_BYTES = 4 << 20
 """Asked of the kernel for both directions of each socket; it gives what ``net.core.[rw]mem_max`` allows."""
@@ -79,7 +80,8 @@ class UdpSocket:
         receive = self._socket.recvfrom
         if handler is None:
             return
-        for _ in range(BATCH):
+        until = monotonic() + SLICE
+        while monotonic() < until:
             try:
                 data, address = receive(MAX_DATAGRAM)
             except BlockingIOError:

@@ -106,14 +106,16 @@ def test_a_bad_message_is_answered_by_an_error_that_names_it(
     assert len(owner.events) == 1
 
 
-def test_events_sent_before_the_channel_is_open_are_held_in_order(events: EventChannel, owner: Owner) -> None:
+def test_events_sent_before_the_channel_is_open_are_held_in_order(
+    events: EventChannel, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(10):
         events.send(event(number))
+    monkeypatch.setattr(owner, "on_channel_ready", lambda: events.send(event(10)))  # a call that greets at once
     fake = FakeChannel()
     events.adopt(fake)  # type: ignore[arg-type]
-    events.send(event(10))
-    assert [sent["event_id"] for sent in fake.sent] == [f"event_{number}" for number in range(11)]
-    assert owner.told == ["ready"]
+    events.send(event(11))
+    assert [sent["event_id"] for sent in fake.sent] == [f"event_{number}" for number in range(12)]
 
 
 def test_no_more_is_held_than_the_bound(events: EventChannel, owner: Owner) -> None:

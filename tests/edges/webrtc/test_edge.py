@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from bench.webrtc_client import LightPeer
 from tests.edges.webrtc.helpers import Caller, Network, chunk, open_edge
 from tests.virtual_time import run_virtual
 
@@ -115,9 +116,7 @@ def test_a_call_survives_a_new_address() -> None:
     run_virtual(main())
 
 
-def test_a_stolen_check_does_not_move_the_call() -> None:
-    """Whoever has seen a check on the wire can repeat it from elsewhere; DTLS and SRTP still keep them out."""
-
+def test_a_check_made_without_the_password_does_not_move_the_call() -> None:
     async def main() -> None:
         network = Network()
         edge = open_edge(network)
@@ -295,6 +294,8 @@ def test_more_peers_than_allowed_and_bad_offers_are_refused() -> None:
         edge = open_edge(network, max_peers=2)
         with pytest.raises(SdpError):
             edge.answer("v=0\r\n")
+        with pytest.raises(SdpError, match="dcid"):
+            edge.answer(LightPeer(data=True).offer, dcid=65535)
         for port in (5000, 5001):
             Caller(network, edge, port=port)
         with pytest.raises(LimitExceededError):
@@ -312,5 +313,23 @@ def test_closing_the_edge_ends_every_call() -> None:
         await asyncio.sleep(0)
         assert edge.legs == []
         assert not any(caller.peer.connected for caller in callers)
+
+    run_virtual(main())
+
+
+def test_a_call_that_breaks_on_its_callers_audio_ends_and_no_other() -> None:
+    async def main() -> None:
+        network = Network()
+        edge = open_edge(network)
+        broken, other = [await Caller(network, edge, port=port).connected() for port in (5000, 5001)]
+
+        def refuse(_pcm: bytes) -> None:
+            raise LimitExceededError("the model takes no more")
+
+        broken.sink.on_caller_audio = refuse  # type: ignore[method-assign]
+        broken.send(broken.rtp())
+        await other.talk(3)
+        assert broken.sink.closed == [EndReason.CALLER_LOST]
+        assert len(other.sink.audio) == 3 * FRAME_BYTES
 
     run_virtual(main())

@@ -226,3 +226,32 @@ def test_a_disarmed_waiter_is_left_alone(loop: HandLoop, deadlines: Deadlines) -
     deadlines.arm(waiter, 1005.0)
     deadlines.close()
     assert loop.is_asleep
+
+
+def test_a_leg_that_breaks_stops_nobody_elses_clock(loop: HandLoop, pacer: Pacer) -> None:
+    class Broken:
+        def on_turn(self, _now: float) -> bool:
+            raise ZeroDivisionError
+
+    good = Leg()
+    pacer.add(Broken(), loop.now)
+    pacer.add(good, loop.now)
+    with pytest.raises(ZeroDivisionError):
+        loop.run(1000.1)
+    loop.run(1000.5)
+    assert len(good.turns) == 23  # of 24, the one behind the broken one is missing
+    assert set(steps(good)) == {20}
+
+
+def test_a_waiter_that_breaks_leaves_the_others_their_deadlines(loop: HandLoop, deadlines: Deadlines) -> None:
+    class Broken(Waiter):
+        def on_deadline(self, _now: float) -> None:
+            raise ZeroDivisionError
+
+    good = Waiter(deadlines)
+    deadlines.arm(Broken(deadlines), 1000.2)
+    deadlines.arm(good, 1000.3)
+    with pytest.raises(ZeroDivisionError):
+        loop.run(1000.25)
+    loop.run(1000.5)
+    assert good.calls == [1000.3]

@@ -93,9 +93,9 @@ class EventChannel:
             return
         self._channel = channel
         held, self._held = self._held, deque()
-        self._owner.on_channel_ready()
         for text in held:
             self._write(channel, text)
+        self._owner.on_channel_ready()
 
     def send(self, event: ServerEvent) -> None:
         """Sends an event, or holds it until the channel is open."""

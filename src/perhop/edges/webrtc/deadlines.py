@@ -71,12 +71,14 @@ class Deadlines:
         self._timer_at = NEVER
         self._timer = None
         heap = self._heap
-        while heap and heap[0][0] <= now:
-            when, _, waiter = heapq.heappop(heap)
-            if waiter.wake_at == when:
-                waiter.wake_at = NEVER
-                waiter.on_deadline(now)
-        while heap and heap[0][2].wake_at != heap[0][0]:
-            heapq.heappop(heap)
-        if heap and heap[0][0] < self._timer_at:
-            self._set_timer(heap[0][0])
+        try:
+            while heap and heap[0][0] <= now:
+                when, _, waiter = heapq.heappop(heap)
+                if waiter.wake_at == when:
+                    waiter.wake_at = NEVER
+                    waiter.on_deadline(now)
+        finally:  # whatever is wrong with one waiter, the others are still called
+            while heap and heap[0][2].wake_at != heap[0][0]:
+                heapq.heappop(heap)
+            if heap and heap[0][0] < self._timer_at:
+                self._set_timer(heap[0][0])

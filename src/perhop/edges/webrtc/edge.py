@@ -22,7 +22,7 @@ from perhop.errors import LimitExceededError, PerhopError
 from perhop.media.answer import Answer
 from perhop.media.dtls import DtlsIdentity
 from perhop.media.ice import Address, IceCredentials, IceLite, Path
-from perhop.media.sdp import Offer
+from perhop.media.sdp import Offer, SdpError
 from perhop.media.stun import StunError, StunMessage, is_stun
 from perhop.realtime.ids import IdFactory, new_id
 
@@ -32,6 +32,9 @@ _log = structlog.get_logger(__name__)
 
 CLOSE_TIMEOUT = 1.5
 """s; a little more than a leg lingers."""
+
+MAX_STREAM = 65534
+"""The highest SCTP stream a data channel may have (RFC 8832 section 6)."""
 
 
 @dataclass(slots=True)
@@ -110,6 +113,11 @@ class WebRTCEdge:
         """Every caller that was answered and is not gone, oldest first."""
         return list(self._users.values())
 
+    @property
+    def unsent(self) -> int:
+        """Datagrams the kernel did not take, most of them because its buffer was full."""
+        return sum(bound.dropped + bound.failed for bound in self._udp.sockets)
+
     def answer(self, offer_sdp: str, *, dcid: int | None = None) -> WebRTCLeg:
         """Answers an offer; the leg waits for its first check.
 
@@ -117,11 +125,13 @@ class WebRTCEdge:
             dcid: stream of a data channel that both sides open without a handshake; None for the usual kind.
 
         Raises:
-            SdpError: the offer cannot be used.
+            SdpError: the offer, or ``dcid``, cannot be used.
             LimitExceededError: ``max_peers`` are here already.
         """
         if len(self._users) >= self._settings.max_peers:
             raise LimitExceededError(f"all {self._settings.max_peers} WebRTC peers of this server are taken")
+        if dcid is not None and not 0 <= dcid <= MAX_STREAM:
+            raise SdpError(f"dcid is the number of a data channel, 0 to {MAX_STREAM}, not {dcid}")
         offer = Offer.parse(offer_sdp)
         credentials = IceCredentials.generate()
         answer = Answer(
@@ -179,7 +189,9 @@ class WebRTCEdge:
             else:
                 self.counters.malformed += 1
         except PerhopError as error:
-            _log.warning("a datagram could not be handled", reason=str(error))
+            peer = socket.peers.get(address)
+            if peer is not None:
+                peer.fail(str(error))
 
     def _receive_stun(self, data: bytes, path: Path, now: float) -> None:
         if not is_stun(data):

@@ -17,7 +17,7 @@ from perhop.edges.webrtc.reports import Reports
 from perhop.edges.webrtc.sctp import Channel
 from perhop.edges.webrtc.sender import AudioSender
 from perhop.edges.webrtc.udp import UdpSocket
-from perhop.errors import LimitExceededError
+from perhop.errors import LimitExceededError, PerhopError
 from perhop.media.answer import Answer, setup_for
 from perhop.media.dtls import DtlsIdentity, DtlsSession
 from perhop.media.ice import IceLite
@@ -261,9 +261,9 @@ class WebRTCLeg:
         """A data channel is gone."""
         self._channel.closed(channel)
 
-    def on_peer_lost(self, reason: EndReason) -> None:
+    def on_peer_lost(self, reason: EndReason, detail: str) -> None:
         """The transport is over."""
-        self._end(reason)
+        self._end(reason, detail)
 
     # -- from the event channel ---------------------------------------------------------------------------------------
 
@@ -285,16 +285,15 @@ class WebRTCLeg:
         if self._is_closed:
             self._context.loop.call_soon(self._finish)
         elif not self._hears:
-            self._end(EndReason.CALLER_HANGUP)
+            self._end(EndReason.CALLER_HANGUP, "the data channel was closed")
 
     def on_channel_overflow(self) -> None:
         """The caller does not read."""
-        _log.info("a caller does not read its events", leg=self.id)
-        self._end(EndReason.CALLER_LOST)
+        self._end(EndReason.CALLER_LOST, "its events are not read")
 
     def on_channel_flood(self) -> None:
         """The caller sends without end."""
-        self._end(EndReason.CALLER_ABUSE)
+        self._end(EndReason.CALLER_ABUSE, "a flood of messages")
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -303,16 +302,22 @@ class WebRTCLeg:
         if now >= self._finish_at:
             self._finish()
             return
-        self.peer.on_timer(now)
-        if not self._is_closed:
-            deadline = self._receiver.next_deadline()
-            if deadline is not None and now >= deadline:
-                pcm = self._receiver.on_timer(now)
-                if pcm and self._sink is not None:
-                    self._sink.on_caller_audio(pcm)
-            if self._reports is not None and now >= self._reports.next_at:
-                self.peer.send_rtcp(self._reports.compose(now))
+        try:
+            self.peer.on_timer(now)
+            if not self._is_closed:
+                self._on_media_deadline(now)
+        except PerhopError as error:
+            self.peer.fail(str(error))
         self._arm()
+
+    def _on_media_deadline(self, now: float) -> None:
+        deadline = self._receiver.next_deadline()
+        if deadline is not None and now >= deadline:
+            pcm = self._receiver.on_timer(now)
+            if pcm and self._sink is not None:
+                self._sink.on_caller_audio(pcm)
+        if self._reports is not None and now >= self._reports.next_at:
+            self.peer.send_rtcp(self._reports.compose(now))
 
     def _arm(self) -> None:
         """Has itself called at the next moment something is due."""
@@ -346,10 +351,11 @@ class WebRTCLeg:
             else:
                 self._sink.on_playout_stopped(event.response_id)
 
-    def _end(self, reason: EndReason) -> None:
+    def _end(self, reason: EndReason, detail: str) -> None:
         """The caller is gone, or must go; the call is told, but never while it is itself calling."""
         if self._is_closed:
             return
+        _log.info("caller gone", leg=self.id, reason=reason, detail=detail)
         self._stop()
         self._context.loop.call_soon(self._end_now, reason)
 

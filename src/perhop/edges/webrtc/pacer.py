@@ -82,14 +82,24 @@ class Pacer:
     def _tick(self) -> None:
         now = self._loop.time()
         last = max(floor((now - self._start) / STEP), self._step + 1)
-        for step in range(max(self._step + 1, last - PHASES + 1), last + 1):
-            members = self._phases[step % PHASES]
-            for paced in list(members):  # a turn may move others, or take them off
-                if paced in members and not paced.on_turn(now):
+        try:
+            for step in range(max(self._step + 1, last - PHASES + 1), last + 1):
+                self._turn(step % PHASES, now)
+        finally:  # whatever is wrong with one leg, the others' clock goes on
+            self._step = last
+            self._arm()
+
+    def _turn(self, phase: int, now: float) -> None:
+        members, joining = self._phases[phase], self._joining[phase]
+        for paced in list(members):  # a turn may move others, or take them off
+            if paced not in members:
+                continue
+            goes_on = False
+            try:
+                goes_on = paced.on_turn(now)
+            finally:
+                if not goes_on:
                     members.pop(paced, None)
-            joining = self._joining[step % PHASES]
-            if joining:
-                members.update(joining)
-                joining.clear()
-        self._step = last
-        self._arm()
+        if joining:
+            members.update(joining)
+            joining.clear()

@@ -81,8 +81,8 @@ class PeerOwner(Protocol):
     def on_peer_channel_closed(self, channel: Channel) -> None:
         """A data channel is gone."""
 
-    def on_peer_lost(self, reason: EndReason) -> None:
-        """The transport is over; called once, and not after :meth:`Peer.close`."""
+    def on_peer_lost(self, reason: EndReason, detail: str) -> None:
+        """The transport is over; called once, and not after :meth:`Peer.close`. ``detail`` is for the log."""
 
 
 class Peer:
@@ -230,6 +230,10 @@ class Peer:
                 self._dtls.on_timer()
                 self._after_dtls(now)
 
+    def fail(self, detail: str) -> None:
+        """Gives this peer up because something about it could not be handled; everyone else goes on."""
+        self._lose(EndReason.CALLER_LOST, detail)
+
     def close(self) -> None:
         """Ends the transport, telling the peer; idempotent, the owner hears nothing more."""
         if self._is_over:
@@ -328,9 +332,8 @@ class Peer:
     def _lose(self, reason: EndReason, detail: str) -> None:
         if self._is_over:
             return
-        _log.info("a caller's transport is over", reason=reason, detail=detail)
         self.close()
-        self._owner.on_peer_lost(reason)
+        self._owner.on_peer_lost(reason, detail)
 
     def _forget(self, path: Path) -> None:
         peers = self._sockets[path.local].peers

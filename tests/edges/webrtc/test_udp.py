@@ -83,6 +83,14 @@ async def test_one_port_number_serves_every_address() -> None:
     port.close(asyncio.get_running_loop())
 
 
+async def test_an_address_that_is_not_there_is_left_out_unless_it_is_the_only_one() -> None:
+    port = UdpPort.open(["198.51.100.1", "127.0.0.1"], 0)
+    assert [bound.host for bound in port.sockets] == ["127.0.0.1"]
+    port.close(asyncio.get_running_loop())
+    with pytest.raises(BindError, match=r"198\.51\.100\.1"):
+        UdpPort.open(["198.51.100.1"], 0)
+
+
 async def test_datagrams_come_with_their_source_and_go_to_it() -> None:
     loop = asyncio.get_running_loop()
     port = UdpPort.open(["127.0.0.1"], 0)

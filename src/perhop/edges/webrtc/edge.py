@@ -105,8 +105,12 @@ class WebRTCEdge:
         """
         chosen = choose_addresses(settings.host, settings.announce, ipv6=settings.ipv6)
         port = UdpPort.open(chosen.bind, settings.port)
-        _log.info("webrtc edge open", port=port.port, bound=chosen.bind, announced=chosen.announce)
-        return cls(port, settings, announce=chosen.announce, loop=asyncio.get_running_loop())
+        bound = tuple(each.host for each in port.sockets)
+        announce = chosen.announce
+        if not settings.announce:
+            announce = tuple(host for host in announce if host in bound) or bound
+        _log.info("webrtc edge open", port=port.port, bound=bound, announced=announce)
+        return cls(port, settings, announce=announce, loop=asyncio.get_running_loop())
 
     @property
     def legs(self) -> list[WebRTCLeg]:

@@ -109,8 +109,10 @@ class UdpPort:
     def open(cls, hosts: Sequence[str], port: int) -> UdpPort:
         """Binds every address to the same port number; 0 finds one that is free at all of them.
 
+        Addresses that are not there (any more, or not yet: IPv6 takes a second to settle) are left out.
+
         Raises:
-            BindError: an address cannot be bound.
+            BindError: the port is taken at an address, or no address is there.
         """
         for _ in range(PORT_ATTEMPTS):
             try:
@@ -137,11 +139,20 @@ class UdpPort:
 def _bind_all(hosts: Sequence[str], port: int) -> list[socket.socket]:
     with contextlib.ExitStack() as undo:
         sockets: list[socket.socket] = []
+        missing: OSError | None = None
         for host in hosts:
-            bound = _bind(host, port)
+            try:
+                bound = _bind(host, port)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                missing = error
+                continue
             undo.callback(bound.close)
             sockets.append(bound)
             port = bound.getsockname()[1]
+        if missing is not None and not sockets:
+            raise missing
         undo.pop_all()
     return sockets
 

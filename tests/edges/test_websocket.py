@@ -15,7 +15,8 @@ from starlette.websockets import WebSocket
 from tests.virtual_time import run_virtual
 
 from perhop.call.legs import EndReason, Position
-from perhop.edges.websocket import WebSocketLeg, WebSocketLimits
+from perhop.edges.socket import WebSocketLimits
+from perhop.edges.websocket import WebSocketLeg
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import ClientEvent, InputAudioBufferCleared, ServerEvent
 

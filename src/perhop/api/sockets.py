@@ -10,7 +10,8 @@ from perhop.api.errors import ApiError, error_response, to_api_error
 from perhop.api.services import Services, Use, choose_agent, initial_session
 from perhop.call.call import Call
 from perhop.call.legs import EndReason
-from perhop.edges.websocket import WebSocketLeg, WebSocketLimits
+from perhop.edges.socket import WebSocketLimits
+from perhop.edges.websocket import WebSocketLeg
 from perhop.errors import PerhopError
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.ids import new_id

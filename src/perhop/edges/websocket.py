@@ -1,50 +1,25 @@
 """Callers over WebSocket: each message is one event, audio travels as base64 inside it.
 
-Reading and writing are each one task a connection. Audio takes a short way in: the event is recognised in the decoded
-object, its base64 is decoded, and the samples go on; no model is built. Everything else is validated whole.
-
 Close codes: 1000 the call was ended; 1001 the session expired or the server goes away; 1008 ``slow_reader`` (what waits
 for the client passed the limit) or abuse; 1009 a message far over the limit; 1011 the model failed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import orjson
-import pybase64
-from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
 from perhop.edges.handed_over import HandedOver
-from perhop.edges.outbox import Outbox
-from perhop.edges.rate import TokenBucket
-from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
-from perhop.realtime.errors import ProtocolError
-from perhop.realtime.events import ServerEvent, parse_client_event
+from perhop.edges.socket import EventSocket, WebSocketLimits
+from perhop.realtime.audio import AudioChunk
+from perhop.realtime.events import ClientEvent, ServerEvent
 from perhop.realtime.ids import IdFactory, new_id
 
-__all__ = ["APPEND_MAX_BYTES", "SLOW_READER", "WebSocketLeg", "WebSocketLimits"]
+__all__ = ["WebSocketLeg"]
 
-APPEND_MAX_BYTES = 15 << 20
-"""Audio of one ``input_audio_buffer.append``, decoded; the Realtime API's own limit."""
-
-SLOW_READER = "slow_reader"
-
-APPEND = "input_audio_buffer.append"
-
-FLUSH_S = 2.0
-"""How long a closing connection may take to get rid of what was said before."""
-
-_BROKEN_PROTOCOL = frozenset({1002, 1003, 1007, 1009})
-"""Close codes with which the server itself ends a connection: broken frames, text that is not UTF-8, far too large."""
-
-_EVENT_ID = re.compile(r'"event_id"\s*:\s*"([^"\\]{1,64})"')
 _CLOSE_CODES: dict[EndReason, int] = {
     EndReason.CALLER_ABUSE: 1008,
     EndReason.MODEL_FAILED: 1011,
@@ -53,31 +28,13 @@ _CLOSE_CODES: dict[EndReason, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class WebSocketLimits:
-    """Bounds of one connection.
-
-    Attributes:
-        max_message_bytes: one message; a larger one gets an ``error`` and has no effect.
-        audio_backlog_s: how far appended audio may run ahead of real time; what goes beyond gets an ``error``.
-        messages_per_s: messages read a second, after ``message_burst``; the rest waits in the client's own socket.
-        send_queue_bytes: what may wait for a client that does not read; beyond it the connection is closed.
-    """
-
-    max_message_bytes: int = 16 << 20
-    audio_backlog_s: float = 600.0
-    messages_per_s: float = 500.0
-    message_burst: int = 20_000
-    send_queue_bytes: int = 16 << 20
-
-
 class WebSocketLeg:
     """One caller over an accepted WebSocket; a :class:`~perhop.call.legs.CallerLeg`.
 
     ``run()`` reads until the connection is over; the call is attached before.
 
     Args:
-        websocket: accepted already.
+        websocket: accepted before ``run()``.
         clock: seconds, monotonic.
     """
 
@@ -92,21 +49,10 @@ class WebSocketLeg:
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
-        self._websocket = websocket
-        self._limits = limits
         self._clock = clock
-        self._new_id = new_id
         self._sink: CallerSink | None = None
-        self._outbox = Outbox()
-        self._writer: asyncio.Task[None] | None = None
-        self._close: tuple[int, str] | None = None
-        self._gone = False
-        self._ended = EndReason.CALLER_LOST
-        self._half_sample = b""
-        now = clock()
-        self._messages = TokenBucket(limits.messages_per_s, limits.message_burst, now=now)
-        self._backlog = TokenBucket(1000 * BYTES_PER_MS, limits.audio_backlog_s * 1000 * BYTES_PER_MS, now=now)
         self._handed_over = HandedOver()
+        self._socket = EventSocket(websocket, self, limits=limits, clock=clock, new_id=new_id)
 
     # -- CallerLeg ----------------------------------------------------------------------------------------------------
 
@@ -116,19 +62,19 @@ class WebSocketLeg:
 
     def send(self, event: ServerEvent) -> None:
         """Queues one event for the writer."""
-        self._enqueue(event.to_json(), None)
+        self._socket.send(event)
 
     def play(self, chunk: AudioChunk) -> None:
         """Queues model audio as ``response.output_audio.delta``; the client plays it at its own pace."""
         self._handed_over.add(chunk, self._clock())
-        self._enqueue(chunk.to_json(self._new_id("event_")), chunk)
+        self._socket.send_audio(chunk)
 
     def end_audio(self, response_id: str) -> None:
         """Nothing to do: when the audio has played out is the client's knowledge."""
 
     def clear(self) -> str | None:
         """Drops audio that still waits to be written; what the client has, it drops by itself."""
-        for chunk in self._outbox.drop_audio():
+        for chunk in self._socket.drop_audio():
             self._handed_over.take_back(chunk, self._clock())
         return None
 
@@ -145,170 +91,30 @@ class WebSocketLeg:
 
     def close(self, reason: EndReason) -> None:
         """Closes after what was queued before."""
-        self._close_with(_CLOSE_CODES.get(reason, 1000), reason.value)
+        self._socket.close(_CLOSE_CODES.get(reason, 1000), reason.value)
 
-    # -- running ------------------------------------------------------------------------------------------------------
+    # -- from the socket ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serves the connection until it is over; on return both directions are closed and the call knows."""
         sink = self._joined()
-        if self._close is None:
+        if not self._socket.closing:
             sink.on_caller_ready()
-        reader = asyncio.create_task(self._read(sink), name="websocket reader")
-        writer = self._writer = asyncio.create_task(self._write(), name="websocket writer")
-        self._bound_closing()
-        try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-            if reader.done() and reader.exception() is not None:
-                # Something behind this leg is broken; the client is still there and should hear of it.
-                self._close_with(_CLOSE_CODES[EndReason.MODEL_FAILED], "internal_error")
-                sink.on_caller_closed(EndReason.MODEL_FAILED)
-            else:
-                self._gone = reader.done()
-                self._outbox.wake()
-            # The side that is left gets a moment: the writer to notice, or the reader to see the close answered.
-            await asyncio.wait({reader, writer}, timeout=FLUSH_S)
-        finally:
-            for task in (reader, writer):
-                task.cancel()
-            await asyncio.wait({reader, writer})
-            if self._close is None:
-                self._close = (1006, "")
-                sink.on_caller_closed(EndReason.CALLER_LOST if reader.cancelled() else self._ended)
-        for task in (reader, writer):
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        await self._socket.run()
 
-    async def _read(self, sink: CallerSink) -> None:
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                self._ended = _end_of(message)
-                return
-            if self._close is not None:
-                continue
-            data: str | bytes | None = message.get("text")
-            if data is None:
-                data = message.get("bytes") or b""
-            try:
-                self._handle(sink, data)
-            except ProtocolError as error:
-                self.send(error.to_event(self._new_id("event_")))
-            if pause := self._messages.throttle(1, now=self._clock()):
-                await asyncio.sleep(pause)
+    def on_event(self, event: ClientEvent) -> None:
+        """Hands a client event to the call."""
+        self._joined().on_caller_event(event)
 
-    def _handle(self, sink: CallerSink, data: str | bytes) -> None:
-        if len(data) > self._limits.max_message_bytes:
-            raise ProtocolError(
-                "message_too_large",
-                f"A message may have {self._limits.max_message_bytes} bytes; this one has more. Send smaller pieces.",
-                event_id=_event_id_in(data),
-            )
-        try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            event = None
-        kind = event.get("type") if isinstance(event, dict) else None
-        if kind == APPEND:
-            sink.on_caller_audio(self._whole_samples(self._decode(event)))
-            return
-        if kind == "input_audio_buffer.clear" or kind == "input_audio_buffer.commit":
-            self._half_sample = b""
-        sink.on_caller_event(parse_client_event(data))
+    def on_audio(self, pcm: bytes) -> None:
+        """Hands appended audio to the call."""
+        self._joined().on_caller_audio(pcm)
 
-    def _whole_samples(self, audio: bytes) -> bytes:
-        """Clients cut streams anywhere, also in the middle of a sample: its first half waits for the next append."""
-        if self._half_sample:
-            audio = self._half_sample + audio
-            self._half_sample = b""
-        if len(audio) % 2:
-            self._half_sample = audio[-1:]
-            audio = audio[:-1]
-        return audio
-
-    def _decode(self, event: dict[str, object]) -> bytes:
-        event_id = event.get("event_id")
-        if event_id is not None and not isinstance(event_id, str):
-            raise ProtocolError("invalid_type", "'event_id' must be a string.", param="event_id")
-        encoded = event.get("audio")
-        if not isinstance(encoded, str):
-            code = "missing_required_parameter" if encoded is None else "invalid_type"
-            raise ProtocolError(code, "'audio' must be a string of base64.", param="audio", event_id=event_id)
-        try:
-            audio = pybase64.b64decode(encoded, validate=True)
-        except ValueError:
-            raise ProtocolError(
-                "invalid_value", "'audio' is not valid base64.", param="audio", event_id=event_id
-            ) from None
-        if len(audio) > APPEND_MAX_BYTES:
-            raise ProtocolError(
-                "invalid_value",
-                f"'audio' may hold {APPEND_MAX_BYTES} bytes; this holds {len(audio)}.",
-                param="audio",
-                event_id=event_id,
-            )
-        if not self._backlog.take(len(audio), now=self._clock()):
-            raise ProtocolError(
-                "input_audio_backlog_exceeded",
-                f"Audio may run {self._limits.audio_backlog_s:g} s ahead of real time; this was dropped.",
-                param="audio",
-                event_id=event_id,
-                type_="rate_limit_exceeded",
-            )
-        return audio
-
-    async def _write(self) -> None:
-        """The only writer of this connection."""
-        try:
-            while not self._gone:
-                while (message := self._outbox.pop()) is not None:
-                    await self._websocket.send_text(message.decode())
-                if self._close is not None:
-                    await self._websocket.close(*self._close)
-                    return
-                await self._outbox.wait()
-        except WebSocketDisconnect:
-            # The client went away between two writes; the reader is told so too, and tells the call.
-            return
-
-    def _enqueue(self, message: bytes, chunk: AudioChunk | None) -> None:
-        if self._close is not None or self._gone:
-            return
-        self._outbox.push(message, chunk)
-        if self._outbox.bytes > self._limits.send_queue_bytes:
-            self._outbox.drop_all()
-            self._close_with(1008, SLOW_READER)
-            # Not from inside the call, which is sending just now.
-            asyncio.get_running_loop().call_soon(self._joined().on_caller_closed, EndReason.CALLER_LOST)
-
-    def _close_with(self, code: int, reason: str) -> None:
-        if self._close is not None:
-            return
-        self._close = (code, reason)
-        self._outbox.wake()
-        self._bound_closing()
-
-    def _bound_closing(self) -> None:
-        """A client that does not read must not hold up the close for ever."""
-        if self._close is not None and self._writer is not None:
-            asyncio.get_running_loop().call_later(FLUSH_S, self._writer.cancel)
+    def on_closed(self, reason: EndReason) -> None:
+        """Tells the call that the client is gone."""
+        self._joined().on_caller_closed(reason)
 
     def _joined(self) -> CallerSink:
         if self._sink is None:
             raise RuntimeError("attach() comes before run()")
         return self._sink
-
-
-def _end_of(message: Message) -> EndReason:
-    """Why the connection is over, by the last ASGI message."""
-    if message.get("code") in _BROKEN_PROTOCOL:
-        return EndReason.CALLER_ABUSE
-    # A close frame comes with a reason, if an empty one; a connection that just broke has none.
-    return EndReason.CALLER_HANGUP if "reason" in message else EndReason.CALLER_LOST
-
-
-def _event_id_in(data: str | bytes) -> str | None:
-    """The ``event_id`` of a message that is too large to be parsed, when it stands near its beginning."""
-    head = data[:1024]
-    found = _EVENT_ID.search(head if isinstance(head, str) else head.decode("utf-8", "replace"))
-    return found[1] if found is not None else None

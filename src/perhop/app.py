@@ -11,7 +11,7 @@ from perhop.api.addresses import is_loopback_host
 from perhop.api.app import create_api
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
-from perhop.brain import Brain, build
+from perhop.brain.assembly import Brain, build
 from perhop.call.agents import AgentRegistry
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, CallMetrics, ModelKind

@@ -108,7 +108,8 @@ MEASURE = """async (steps) => {
   const first = new FirstAudio();
   for (const [at, what, value] of steps) {
     if (what === "voice") first.voice(at);
-    else if (what === "answer") first.answer(value, at);
+    else if (what === "answer") first.answer({ firstLoud: value, lastLoud: value }, at);
+    else if (what === "playout") first.playout = value;
     else first.apply(what, at);
   }
   return first.value;
@@ -137,6 +138,17 @@ async def test_without_meters_the_silence_that_ends_a_turn_is_part_of_first_audi
         [3940, "answer", None],
     ]
     assert await offline.evaluate(MEASURE, steps) == 340
+
+
+async def test_the_end_of_an_interrupted_answer_is_not_taken_for_the_beginning_of_the_next(offline: Page) -> None:
+    steps = [
+        [0, "playout", 40],
+        [990, "answer", 985],
+        [1000, {"type": "conversation.item.create", "item": {}}],
+        [1030, playback("started")],
+        [1040, "answer", 1005],
+    ]
+    assert await offline.evaluate(MEASURE, steps) == 70
 
 
 async def test_a_sound_without_a_question_is_not_measured(offline: Page) -> None:

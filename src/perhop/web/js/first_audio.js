@@ -14,6 +14,9 @@ const DEFAULT_SILENCE_MS = 200;
 /** A sound is awaited this long after `output_audio_buffer.started`, in ms; then the event's time counts. */
 const SOUND_WAIT_MS = 600;
 
+/** When the agent was heard this short a while before the caller's words ended, in ms, its voice runs over into the wait. */
+const OVERLAP_MS = 300;
+
 /** Measures turn after turn. All times are milliseconds of one clock, given by the caller. */
 export class FirstAudio {
   constructor() {
@@ -26,8 +29,14 @@ export class FirstAudio {
     this.wordsEnded = null;
     /** @type {number | null} when the server began to send the answer */
     this.answerBegan = null;
-    /** @type {number | null} */
+    /** @type {number | null} when the microphone last heard a voice */
     this.lastVoice = null;
+    /** @type {number | null} when the agent was last heard */
+    this.lastSound = null;
+    /** Whether the agent was still being heard when the caller's words ended: then the ear cannot tell the answer. */
+    this.overlap = false;
+    /** How long sound waits here before it is played, in ms; where the ear does not decide, it is added. */
+    this.playout = 0;
   }
 
   /**
@@ -47,12 +56,11 @@ export class FirstAudio {
         break;
       case "input_audio_buffer.speech_stopped": {
         const heard = this.lastVoice !== null && this.speechBegan !== null && this.lastVoice >= this.speechBegan - 500;
-        this.wordsEnded = heard && this.lastVoice !== null ? Math.min(this.lastVoice, now) : now - this.silence;
+        this.#ended(heard && this.lastVoice !== null ? Math.min(this.lastVoice, now) : now - this.silence);
         break;
       }
       case "conversation.item.create":
-        this.wordsEnded = now;
-        this.answerBegan = null;
+        this.#ended(now);
         break;
       case "output_audio_buffer.started":
         if (this.wordsEnded !== null) this.answerBegan ??= now;
@@ -68,15 +76,23 @@ export class FirstAudio {
   /**
    * The agent's meter was read.
    *
-   * @param {number | null} loudAt when it heard a sound, in ms
+   * @param {{firstLoud: number | null, lastLoud: number | null}} reading when it heard a sound, in ms
    * @param {number} now ms
    */
-  answer(loudAt, now) {
+  answer({ firstLoud, lastLoud }, now) {
+    this.lastSound = lastLoud ?? this.lastSound;
     if (this.wordsEnded === null || this.answerBegan === null) return;
-    const heard = loudAt !== null && loudAt > this.wordsEnded;
-    if (!heard && now - this.answerBegan < SOUND_WAIT_MS) return;
-    this.value = Math.round((heard ? loudAt : this.answerBegan) - this.wordsEnded);
+    const heard = firstLoud !== null && firstLoud > this.wordsEnded && !this.overlap;
+    if (!heard && !this.overlap && now - this.answerBegan < SOUND_WAIT_MS) return;
+    this.value = Math.round((heard ? firstLoud : this.answerBegan + this.playout) - this.wordsEnded);
     this.wordsEnded = null;
     this.answerBegan = null;
+  }
+
+  /** @param {number} at ms */
+  #ended(at) {
+    this.wordsEnded = at;
+    this.answerBegan = null;
+    this.overlap = this.lastSound !== null && at - this.lastSound < OVERLAP_MS;
   }
 }

@@ -81,7 +81,7 @@ export class Session {
     this.startedAt = performance.now();
     this.views.conversation.startedAt = this.startedAt;
     const extra = () => ({ first_audio_ms: this.firstAudio.value });
-    this.#reporter = new StatsReporter(this.call, (figures) => this.views.line.show({ ...figures }), extra);
+    this.#reporter = new StatsReporter(this.call, (figures) => this.#onFigures(figures), extra);
   }
 
   /** A line of the page's own in the conversation. @param {string} text */
@@ -123,6 +123,12 @@ export class Session {
     this.#show(now);
   }
 
+  /** @param {import("./stats.js").Figures} figures */
+  #onFigures(figures) {
+    this.firstAudio.playout = figures.jitter_buffer_ms ?? 0;
+    this.views.line.show({ ...figures });
+  }
+
   /** @param {MediaStream} stream */
   #onMicrophone(stream) {
     this.#microphoneMeter = new LevelMeter(this.audio, stream);
@@ -162,7 +168,7 @@ export class Session {
     const agent = this.#agentMeter?.read(now);
     if (microphone?.lastLoud && !this.call.muted) this.firstAudio.voice(microphone.lastLoud);
     const before = this.firstAudio.value;
-    this.firstAudio.answer(agent?.firstLoud ?? null, now);
+    this.firstAudio.answer(agent ?? { firstLoud: null, lastLoud: null }, now);
     if (this.firstAudio.value !== before) this.views.line.show({ first_audio_ms: this.firstAudio.value });
     this.views.level(microphone?.level ?? 0);
     this.views.trace.push(microphone?.level ?? 0, agent?.level ?? 0);

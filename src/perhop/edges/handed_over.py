@@ -16,6 +16,7 @@ _ITEMS_KEPT = 256
 @dataclass(slots=True)
 class _Item:
     starts_at: float
+    bytes_per_ms: int
     bytes: int = 0
 
 
@@ -31,27 +32,27 @@ class HandedOver:
         self._items: OrderedDict[str, _Item] = OrderedDict()
         self._plays_until = 0.0
 
-    def add(self, chunk: AudioChunk, now: float) -> None:
-        """This chunk is on its way."""
+    def add(self, chunk: AudioChunk, now: float, *, bytes_per_ms: int = BYTES_PER_MS) -> None:
+        """This chunk is on its way; all of an item's have the same format."""
         item = self._items.get(chunk.item_id)
         if item is None:
-            item = self._items[chunk.item_id] = _Item(max(now, self._plays_until))
+            item = self._items[chunk.item_id] = _Item(max(now, self._plays_until), bytes_per_ms)
             if len(self._items) > _ITEMS_KEPT:
                 self._items.popitem(last=False)
         item.bytes += len(chunk.audio)
-        self._plays_until = max(now, self._plays_until) + len(chunk.audio) / BYTES_PER_MS / 1000
+        self._plays_until = max(now, self._plays_until) + len(chunk.audio) / item.bytes_per_ms / 1000
 
     def take_back(self, chunk: AudioChunk, now: float) -> None:
         """This chunk was dropped before it was written."""
         item = self._items.get(chunk.item_id)
         if item is not None:
             item.bytes -= len(chunk.audio)
-        self._plays_until = max(now, self._plays_until - len(chunk.audio) / BYTES_PER_MS / 1000)
+            self._plays_until = max(now, self._plays_until - len(chunk.audio) / item.bytes_per_ms / 1000)
 
     def position(self, item_id: str, now: float) -> Position:
         """How far this item got; zeros for one that is not known (any more)."""
         item = self._items.get(item_id)
         if item is None:
             return Position(0, 0)
-        sent_ms = item.bytes // BYTES_PER_MS
+        sent_ms = item.bytes // item.bytes_per_ms
         return Position(sent_ms, max(0, min(sent_ms, round((now - item.starts_at) * 1000))))

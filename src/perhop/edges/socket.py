@@ -1,7 +1,8 @@
 """A WebSocket that speaks Realtime events both ways, bounded in both: what callers and controllers over it share.
 
 Reading and writing are each one task a connection. Audio takes a short way in: the event is recognised in the decoded
-object, its base64 is decoded, and the samples go on; no model is built. Everything else is validated whole.
+object, its base64 is decoded, and the samples go on; no model is built. Everything else is validated whole. Audio is
+24 kHz PCM on our side and in the session's formats on the wire: it is converted here.
 """
 
 from __future__ import annotations
@@ -9,21 +10,30 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 import pybase64
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from perhop.call.legs import EndReason
+from perhop.call.legs import EndReason, Position
+from perhop.edges.handed_over import HandedOver
 from perhop.edges.outbox import Outbox
 from perhop.edges.rate import TokenBucket
+from perhop.edges.session_audio import SessionAudio
 from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
 from perhop.realtime.errors import ProtocolError
-from perhop.realtime.events import ClientEvent, ServerEvent, parse_client_event
+from perhop.realtime.events import (
+    ClientEvent,
+    ErrorEvent,
+    ServerEvent,
+    SessionUpdate,
+    SessionUpdated,
+    parse_client_event,
+)
 from perhop.realtime.ids import IdFactory, new_id
 
 __all__ = ["APPEND_MAX_BYTES", "SLOW_READER", "EventSocket", "SocketUser", "WebSocketLimits"]
@@ -37,6 +47,12 @@ APPEND = "input_audio_buffer.append"
 
 FLUSH_S = 2.0
 """How long a closing connection may take to get rid of what was said before."""
+
+FORMAT_WAIT_S = 5.0
+"""How long reading stops for the answer to a change of the caller's audio format."""
+
+_LONG_S = 0.004
+"""Work on one message after which other calls get their turn."""
 
 _BROKEN_PROTOCOL = frozenset({1002, 1003, 1007, 1008, 1009})
 """Close codes with which the server itself ends a connection: broken frames, text that is not UTF-8, a flood of frames,
@@ -107,7 +123,10 @@ class EventSocket:
         self._close: tuple[int, str] | None = None
         self._gone = False
         self._ended = EndReason.CALLER_LOST
-        self._half_sample = b""
+        self._audio = SessionAudio()
+        self._handed_over = HandedOver()
+        self._format_settled = asyncio.Event()
+        self._format_settled.set()
         now = clock()
         self._messages = TokenBucket(limits.messages_per_s, limits.message_burst, now=now)
         self._backlog = TokenBucket(1000 * BYTES_PER_MS, limits.audio_backlog_s * 1000 * BYTES_PER_MS, now=now)
@@ -119,15 +138,27 @@ class EventSocket:
 
     def send(self, event: ServerEvent) -> None:
         """Queues one event for the writer."""
+        last = self._audio.observe(event)
+        if last is not None:
+            self._hand_over(last)
         self._enqueue(event.to_json(), None)
+        if isinstance(event, SessionUpdated | ErrorEvent):
+            self._format_settled.set()
 
     def send_audio(self, chunk: AudioChunk) -> None:
         """Queues model audio as ``response.output_audio.delta``."""
-        self._enqueue(chunk.to_json(self._new_id("event_")), chunk)
+        chunk = self._audio.say(chunk)
+        if chunk.audio:
+            self._hand_over(chunk)
 
-    def drop_audio(self) -> list[AudioChunk]:
+    def drop_audio(self) -> None:
         """Takes back the audio that still waits to be written."""
-        return self._outbox.drop_audio()
+        for chunk in self._outbox.drop_audio():
+            self._handed_over.take_back(chunk, self._clock())
+
+    def position(self, item_id: str) -> Position:
+        """What of an item was handed to the client, and what it played if it started at once and never paused."""
+        return self._handed_over.position(item_id, self._clock())
 
     def close(self, code: int, reason: str) -> None:
         """Closes after what was queued before; the first close counts."""
@@ -181,13 +212,15 @@ class EventSocket:
             if data is None:
                 data = message.get("bytes") or b""
             try:
-                self._handle(data)
+                await self._handle(data)
             except ProtocolError as error:
                 self.send(error.to_event(self._new_id("event_")))
+            if not self._format_settled.is_set():
+                await self._settle_format()
             if pause := self._messages.throttle(1, now=self._clock()):
                 await asyncio.sleep(pause)
 
-    def _handle(self, data: str | bytes) -> None:
+    async def _handle(self, data: str | bytes) -> None:
         if len(data) > self._limits.max_message_bytes:
             raise ProtocolError(
                 "message_too_large",
@@ -200,21 +233,36 @@ class EventSocket:
             event = None
         kind = event.get("type") if isinstance(event, dict) else None
         if kind == APPEND:
-            self._user.on_audio(self._whole_samples(self._decode(event)))
+            await self._hear(self._decode(event))
             return
         if kind == "input_audio_buffer.clear" or kind == "input_audio_buffer.commit":
-            self._half_sample = b""
-        self._user.on_event(parse_client_event(data))
+            self._audio.restart()
+        parsed = parse_client_event(data)
+        if isinstance(parsed, SessionUpdate) and _names_input_format(parsed.session):
+            self._format_settled.clear()
+        self._user.on_event(parsed)
 
-    def _whole_samples(self, audio: bytes) -> bytes:
-        """Clients cut streams anywhere, also in the middle of a sample: its first half waits for the next append."""
-        if self._half_sample:
-            audio = self._half_sample + audio
-            self._half_sample = b""
-        if len(audio) % 2:
-            self._half_sample = audio[-1:]
-            audio = audio[:-1]
-        return audio
+    async def _hear(self, audio: bytes) -> None:
+        """Hands appended audio on. Whole files are converted in pieces, between which others get their turn."""
+        began = time.thread_time()
+        for pcm in self._audio.hear(audio):
+            self._user.on_audio(pcm)
+            if time.thread_time() - began > _LONG_S:
+                await asyncio.sleep(0)
+                began = time.thread_time()
+            if self._close is not None:
+                return
+
+    async def _settle_format(self) -> None:
+        """What comes next is in another format, if the update is accepted: reads on once that is known.
+
+        A model in process has answered already; one that is far away has not.
+        """
+        try:
+            async with asyncio.timeout(FORMAT_WAIT_S):
+                await self._format_settled.wait()
+        except TimeoutError:
+            self._format_settled.set()
 
     def _decode(self, event: dict[str, object]) -> bytes:
         event_id = event.get("event_id")
@@ -237,7 +285,7 @@ class EventSocket:
                 param="audio",
                 event_id=event_id,
             )
-        if not self._backlog.take(len(audio), now=self._clock()):
+        if not self._backlog.take(len(audio) * self._audio.growth, now=self._clock()):
             raise ProtocolError(
                 "input_audio_backlog_exceeded",
                 f"Audio may run {self._limits.audio_backlog_s:g} s ahead of real time; this was dropped.",
@@ -263,6 +311,11 @@ class EventSocket:
             # The client went away between two writes; the reader is told so too, and tells the user.
             return
 
+    def _hand_over(self, chunk: AudioChunk) -> None:
+        """Queues audio in the client's format."""
+        self._handed_over.add(chunk, self._clock(), bytes_per_ms=self._audio.bytes_per_ms(chunk.response_id))
+        self._enqueue(chunk.to_json(self._new_id("event_")), chunk)
+
     def _enqueue(self, message: bytes, chunk: AudioChunk | None) -> None:
         if self._close is not None or self._gone:
             return
@@ -285,6 +338,14 @@ def _end_of(message: Message) -> EndReason:
         return EndReason.CALLER_ABUSE
     # A close frame comes with a reason, if an empty one; a connection that just broke has none.
     return EndReason.CALLER_HANGUP if "reason" in message else EndReason.CALLER_LOST
+
+
+def _names_input_format(session: Mapping[str, Any]) -> bool:
+    """Whether an update says something about the format of the caller's audio."""
+    node: Any = session
+    for key in ("audio", "input"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return isinstance(node, Mapping) and "format" in node
 
 
 def _event_id_in(data: str | bytes) -> str | None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket
 
 from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
-from perhop.edges.handed_over import HandedOver
 from perhop.edges.socket import EventSocket, WebSocketLimits
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import ClientEvent, ServerEvent
@@ -49,9 +48,7 @@ class WebSocketLeg:
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
-        self._clock = clock
         self._sink: CallerSink | None = None
-        self._handed_over = HandedOver()
         self._socket = EventSocket(websocket, self, limits=limits, clock=clock, new_id=new_id)
 
     # -- CallerLeg ----------------------------------------------------------------------------------------------------
@@ -66,7 +63,6 @@ class WebSocketLeg:
 
     def play(self, chunk: AudioChunk) -> None:
         """Queues model audio as ``response.output_audio.delta``; the client plays it at its own pace."""
-        self._handed_over.add(chunk, self._clock())
         self._socket.send_audio(chunk)
 
     def end_audio(self, response_id: str) -> None:
@@ -74,13 +70,12 @@ class WebSocketLeg:
 
     def clear(self) -> str | None:
         """Drops audio that still waits to be written; what the client has, it drops by itself."""
-        for chunk in self._socket.drop_audio():
-            self._handed_over.take_back(chunk, self._clock())
+        self._socket.drop_audio()
         return None
 
     def position(self, item_id: str) -> Position:
         """What was handed to the client, and what it played if it started at once and never paused."""
-        return self._handed_over.position(item_id, self._clock())
+        return self._socket.position(item_id)
 
     def report(self, *, jitter_buffer_ms: float | None) -> None:
         """A WebSocket client has no jitter buffer."""

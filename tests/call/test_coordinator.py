@@ -55,34 +55,34 @@ def speech_stopped() -> InputAudioBufferSpeechStopped:
 def test_a_callers_request_goes_out_at_once_and_untouched() -> None:
     coordinator = ResponseCoordinator()
     request = ResponseCreate(event_id="mine")
-    assert coordinator.from_caller(request, 0.0) == [request]
+    assert coordinator.from_client(request, 0.0) == [request]
 
 
 def test_a_request_without_an_id_gets_one_so_that_its_refusal_can_be_recognised() -> None:
-    [sent] = ResponseCoordinator().from_caller(ResponseCreate(), 0.0)
+    [sent] = ResponseCoordinator().from_client(ResponseCreate(), 0.0)
     assert sent.event_id
 
 
 def test_a_caller_who_asks_while_the_model_answers_by_itself_is_served_afterwards() -> None:
     coordinator = ResponseCoordinator()
     coordinator.observe(created("r1"), 0.0)
-    assert coordinator.from_caller(ResponseCreate(event_id="mine"), 0.1) == []
+    assert coordinator.from_client(ResponseCreate(event_id="mine"), 0.1) == []
     sent, _ = coordinator.observe(done("r1"), 0.2)
     assert [event.event_id for event in sent] == ["mine"]
 
 
 def test_a_caller_who_asks_twice_hears_of_it_from_the_model() -> None:
     coordinator = ResponseCoordinator()
-    coordinator.from_caller(ResponseCreate(event_id="one"), 0.0)
+    coordinator.from_client(ResponseCreate(event_id="one"), 0.0)
     coordinator.observe(created("r1"), 0.0)
-    assert [e.event_id for e in coordinator.from_caller(ResponseCreate(event_id="two"), 0.1)] == ["two"]
+    assert [e.event_id for e in coordinator.from_client(ResponseCreate(event_id="two"), 0.1)] == ["two"]
     assert coordinator.observe(refused("two"), 0.2) == ([], True)
     assert coordinator.observe(done("r1"), 0.3) == ([], True)
 
 
 def test_a_collision_on_the_way_is_hidden_and_made_good() -> None:
     coordinator = ResponseCoordinator()
-    coordinator.from_caller(ResponseCreate(event_id="mine"), 0.0)
+    coordinator.from_client(ResponseCreate(event_id="mine"), 0.0)
     coordinator.observe(created("the-model's-own"), 0.1)
     assert coordinator.observe(refused("mine"), 0.1) == ([], False)
     sent, _ = coordinator.observe(done("the-model's-own"), 0.2)
@@ -91,9 +91,9 @@ def test_a_collision_on_the_way_is_hidden_and_made_good() -> None:
 
 def test_other_errors_about_a_callers_request_reach_the_caller() -> None:
     coordinator = ResponseCoordinator()
-    coordinator.from_caller(ResponseCreate(event_id="mine"), 0.0)
+    coordinator.from_client(ResponseCreate(event_id="mine"), 0.0)
     assert coordinator.observe(refused("mine", "invalid_value"), 0.1) == ([], True)
-    assert coordinator.from_caller(ResponseCreate(event_id="next"), 0.2)
+    assert coordinator.from_client(ResponseCreate(event_id="next"), 0.2)
 
 
 def test_tools_ask_once_for_all_their_outputs() -> None:
@@ -155,7 +155,7 @@ def test_responses_outside_the_conversation_are_nobodys_business() -> None:
     coordinator = ResponseCoordinator()
     aside = ResponseCreate(response=ResponseParams(conversation="none"))
     coordinator.observe(created("r1"), 0.0)
-    assert coordinator.from_caller(aside, 0.0) == [aside]
+    assert coordinator.from_client(aside, 0.0) == [aside]
     coordinator.observe(created("aside", conversation=None), 0.1)
     assert coordinator.live_response_id == "r1"
     coordinator.observe(done("aside"), 0.2)
@@ -164,7 +164,7 @@ def test_responses_outside_the_conversation_are_nobodys_business() -> None:
 
 def test_a_model_that_refuses_for_ever_is_not_asked_for_ever() -> None:
     coordinator = ResponseCoordinator()
-    sent = coordinator.from_caller(ResponseCreate(event_id="mine"), 0.0)
+    sent = coordinator.from_client(ResponseCreate(event_id="mine"), 0.0)
     shown = []
     while sent:
         sent, show = coordinator.observe(refused("mine"), 0.1)
@@ -239,8 +239,8 @@ def test_in_a_thousand_races_of_speech_against_tool_results_no_caller_sees_a_col
                 outputs += 1
                 model.inbox.append(f"o{outputs}")
                 model.inbox.extend(coordinator.for_tools([f"o{outputs}"], now))
-            elif step == "ask" and not coordinator._caller_has_one():
-                model.inbox.extend(coordinator.from_caller(ResponseCreate(event_id=f"ask{now}"), now))
+            elif step == "ask" and not coordinator._asked_by_clients():
+                model.inbox.extend(coordinator.from_client(ResponseCreate(event_id=f"ask{now}"), now))
             elif step == "work" and model.inbox:
                 model.work()
             elif step == "read" and model.outbox:

@@ -1,16 +1,20 @@
 """One conversation of a caller with an agent: the join of a caller leg and a model leg.
 
-Every event of either side passes through here, in order, by direct calls inside one event loop. The call decides three
+Every event of either side passes through here, in order, by direct calls inside one event loop. The call decides four
 things and nothing else: which client events may reach the model (ownership), who may ask for a response (coordinator),
-and what the model must forget when its speech was cut off (barge-in). Everything unknown passes untouched.
+what the model must forget when its speech was cut off (barge-in), and who gets which event (taps, replies). Everything
+unknown passes untouched.
+
+Its clients are the caller and any number of controllers, who may say the same things and hear the same things.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -18,16 +22,21 @@ from perhop.call.agents import Agent
 from perhop.call.bargein import truncation
 from perhop.call.boundary import Boundary
 from perhop.call.coordinator import ResponseCoordinator
+from perhop.call.executor import ToolExecutor
 from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
+from perhop.call.lifetime import Lifetime
 from perhop.call.ownership import SessionLock, turn_detection
+from perhop.call.replies import Replies, Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
+from perhop.call.taps import Tap, Taps
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemCreate,
+    ErrorEvent,
     InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
@@ -45,9 +54,8 @@ from perhop.realtime.events import (
     SessionUpdated,
 )
 from perhop.realtime.ids import IdFactory, new_id
-from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
+from perhop.realtime.items import FunctionCallOutputItem
 from perhop.realtime.session import SessionConfig
-from perhop.tools.tool import Tool, ToolContext
 
 __all__ = ["Call", "CallObserver"]
 
@@ -77,6 +85,7 @@ class Call:
         agent: None for a plain Realtime session, in which everything is the client's.
         lock: what of the session the agent decides.
         observer: told about figures and the end.
+        lifetime: begun already; without a limit unless given.
         clock: seconds, monotonic.
     """
 
@@ -91,6 +100,7 @@ class Call:
         tenant: str,
         model: str,
         observer: CallObserver,
+        lifetime: Lifetime | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
@@ -99,7 +109,7 @@ class Call:
         self.tenant = tenant
         self.model = model
         self.transport = leg.transport
-        self.started_at = time.time()
+        self.lifetime = lifetime or Lifetime(clock=clock)
         self.history = History()
         self.ended: EndReason | None = None
         self._leg = leg
@@ -108,10 +118,15 @@ class Call:
         self._observer = observer
         self._clock = clock
         self._new_id = new_id
-        self._began = clock()
-        self._duration: float | None = None
+        self._taps = Taps()
+        self._replies = Replies(new_id)
+        self._session: Mapping[str, Any] | None = None
         self._coordinator = ResponseCoordinator(new_id)
-        self._functions = FunctionCalls(agent.tools if agent else {}, self._run_tool, self._tools_answered)
+        name = agent.name if agent else ""
+        tools = ToolExecutor(
+            boundary, self._replies, call_id=call_id, agent=name, tenant=tenant, clock=clock, new_id=new_id
+        )
+        self._functions = FunctionCalls(agent.tools if agent else {}, tools.run, self._tools_answered)
         self._timer: asyncio.TimerHandle | None = None
         self._connected = False
         self._interruptible = True
@@ -119,12 +134,13 @@ class Call:
         self._speech_stopped_at: float | None = None
         self._turns = self._responses = self._interruptions = 0
         self._report = ClientReport()
-        self._log = _log.bind(call_id=call_id, tenant=tenant, agent=agent.name if agent else None)
+        self._log = _log.bind(call_id=call_id, tenant=tenant, agent=name or None)
 
     # -- from the caller ----------------------------------------------------------------------------------------------
 
     def start(self, session: SessionConfig) -> None:
         """Opens the model session with this configuration and joins the legs."""
+        self.lifetime.watch(self._expire)
         self._leg.attach(self)
         self._boundary.open_model(self, session)
         self._log.info("call started", transport=self.transport, model=self.model)
@@ -143,22 +159,19 @@ class Call:
 
     def on_caller_event(self, event: ClientEvent) -> None:
         """A client event: what is the caller's to decide goes on to the model."""
-        try:
-            self._handle(event)
-        except ProtocolError as error:
-            self._leg.send(error.to_event(self._new_id("event_")))
+        self._take(event, self._leg.send)
 
     def on_playout_started(self, response_id: str) -> None:
         """The caller begins to hear this response."""
         if self._speech_stopped_at is not None:
             self._observer.first_audio(self._clock() - self._speech_stopped_at)
             self._speech_stopped_at = None
-        self._leg.send(OutputAudioBufferStarted(event_id=self._new_id("event_"), response_id=response_id))
+        self._tell(OutputAudioBufferStarted(event_id=self._new_id("event_"), response_id=response_id))
 
     def on_playout_stopped(self, response_id: str) -> None:
         """This response was played to its end."""
         self.history.played_out(response_id)
-        self._leg.send(OutputAudioBufferStopped(event_id=self._new_id("event_"), response_id=response_id))
+        self._tell(OutputAudioBufferStopped(event_id=self._new_id("event_"), response_id=response_id))
 
     def on_caller_closed(self, reason: EndReason) -> None:
         """The caller is gone."""
@@ -169,6 +182,33 @@ class Call:
         self._report = report
         self._leg.report(jitter_buffer_ms=report.jitter_buffer_ms)
 
+    # -- from controllers and other taps ------------------------------------------------------------------------------
+
+    def attach(self, tap: Tap, *, audio: bool = False) -> None:
+        """One more follows the call: it gets ``session.created`` with what is in force, then every server event.
+
+        Args:
+            audio: also hand it the model's audio.
+
+        Raises:
+            LimitExceededError: too many follow it already.
+        """
+        self._taps.add(tap, audio=audio)
+        if self._session is not None:
+            tap.on_event(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
+
+    def detach(self, tap: Tap) -> None:
+        """This one follows no more; the call goes on."""
+        self._taps.remove(tap)
+
+    def on_controller_event(self, tap: Tap, event: ClientEvent) -> None:
+        """A client event of an attached controller: it may say what the caller may, and gets its errors alone."""
+        self._take(event, tap.on_event)
+
+    def on_controller_audio(self, pcm: bytes) -> None:
+        """Audio that a controller appended: it is the caller's as far as the model can tell."""
+        self._boundary.audio_to_model(pcm)
+
     # -- from the model -----------------------------------------------------------------------------------------------
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
@@ -177,13 +217,16 @@ class Call:
             return
         self.history.add_audio(chunk)
         self._leg.play(chunk)
+        self._taps.audio(chunk)
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
         self.history.apply(event)
         requests, show = self._coordinator.observe(event, self._clock())
+        if isinstance(event, SessionCreated | SessionUpdated):
+            event = self._put_in_force(event)
         if show:
-            self._leg.send(event)
+            self._tell(event)
         match event:
             case InputAudioBufferSpeechStarted():
                 if self._interruptible and self._leg.clocked:
@@ -195,8 +238,6 @@ class Call:
                 self._responses += 1
             case ResponseDone():
                 self._response_over(event)
-            case SessionCreated() | SessionUpdated():
-                self._take_effect(event)
             case _:
                 pass
         self._functions.observe(event)
@@ -214,13 +255,14 @@ class Call:
         if self.ended is not None:
             return
         self.ended = reason
-        self._duration = self._clock() - self._began
+        self.lifetime.end()
         if self._timer is not None:
             self._timer.cancel()
         self._functions.close()
         self._boundary.close()
         self._leg.close(reason)
-        self._log.info("call ended", reason=reason, duration_s=round(self._duration, 1), turns=self._turns)
+        self._taps.ended(reason)
+        self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns)
         self._observer.ended(self)
 
     def snapshot(self) -> CallSnapshot:
@@ -231,13 +273,14 @@ class Call:
             agent=self.agent.name if self.agent else None,
             model=self.model,
             transport=self.transport,
-            started_at=self.started_at,
-            duration_s=self._duration if self._duration is not None else self._clock() - self._began,
+            started_at=self.lifetime.started_at,
+            duration_s=self.lifetime.seconds,
             connected=self._connected,
             turns=self._turns,
             responses=self._responses,
             interruptions=self._interruptions,
             tool_calls=self._functions.started,
+            taps=len(self._taps),
             epoch=0,
             hop=self._leg.stats(),
             client=self._report,
@@ -246,12 +289,33 @@ class Call:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _handle(self, event: ClientEvent) -> None:
+    def _tell(self, event: ServerEvent) -> None:
+        """To everybody; but an error that answers somebody's event, to that one alone."""
+        answered = self._replies.answer(event) if isinstance(event, ErrorEvent) else None
+        if answered is None:
+            self._leg.send(event)
+            self._taps.event(event)
+            return
+        reply, error = answered
+        if reply is not None:
+            reply(error)
+        else:
+            self._log.warning("the model refused an event of ours", code=error.error.code)
+
+    def _take(self, event: ClientEvent, reply: Reply) -> None:
+        """A client event of the one who is reached by ``reply``."""
+        try:
+            self._handle(self._replies.sign(event, reply), reply)
+        except ProtocolError as error:
+            error.event_id = event.event_id
+            reply(error.to_event(self._new_id("event_")))
+
+    def _handle(self, event: ClientEvent, reply: Reply) -> None:
         match event:
             case SessionUpdate():
                 self._boundary.to_model(event.model_copy(update={"session": self._lock.apply(event.session)}))
             case ResponseCreate():
-                self._ask(self._coordinator.from_caller(event, self._clock()))
+                self._ask(self._coordinator.from_client(event, self._clock(), client=reply))
             case ConversationItemCreate() if isinstance(event.item, FunctionCallOutputItem):
                 function_call_id = event.item.call_id
                 if self._functions.owns(function_call_id):
@@ -259,7 +323,6 @@ class Call:
                         "invalid_value",
                         f"the output of {function_call_id} comes from Perhop, which runs this tool; do not send it",
                         param="item.call_id",
-                        event_id=event.event_id,
                     )
                 self._boundary.to_model(event)
                 self._functions.client_answered(function_call_id)
@@ -289,11 +352,20 @@ class Call:
         self._timer = None
         self._ask(self._coordinator.on_timer(self._clock()))
 
-    def _take_effect(self, event: SessionCreated | SessionUpdated) -> None:
-        """The session that is now in force decides who interrupts and who asks."""
-        detection = turn_detection(event.session)
+    def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
+        """The session that is now in force decides who interrupts and who asks. It ends when the call must, whatever
+        the model says of its own."""
+        self._session = session = {**event.session, "expires_at": self.lifetime.expires_at}
+        detection = turn_detection(session)
         self._interruptible = detection is not None and detection.get("interrupt_response") is not False
         self._coordinator.automatic = detection is not None and detection.get("create_response") is not False
+        return event.model_copy(update={"session": session})
+
+    def _expire(self) -> None:
+        """The call has lasted as long as it may."""
+        message = f"The session reached its maximum duration of {self.lifetime.limit}."
+        self._tell(ProtocolError("session_expired", message).to_event(self._new_id("event_")))
+        self.hang_up(EndReason.SESSION_EXPIRED)
 
     def _response_over(self, event: ResponseDone) -> None:
         response_id = event.response.id or ""
@@ -307,37 +379,19 @@ class Call:
         audible = self._leg.clear()
         if audible is not None:
             self._interruptions += 1
-            self._leg.send(OutputAudioBufferCleared(event_id=self._new_id("event_"), response_id=audible))
+            self._tell(OutputAudioBufferCleared(event_id=self._new_id("event_"), response_id=audible))
         for entry in self.history.unplayed():
             position = self._leg.position(entry.item_id)
             cut = truncation(entry.item_id, entry.content_index, position=position, received_ms=entry.received_ms)
             if cut is not None:
-                self._boundary.to_model(cut)
+                self._boundary.to_model(self._replies.sign(cut, None))
             self.history.played_out(entry.response_id)
             if entry.response_id == self._coordinator.live_response_id:
                 self._silenced.add(entry.response_id)
 
     def _greet(self, greeting: str) -> None:
         event = ResponseCreate(response=ResponseParams(instructions=f'Greet the caller with: "{greeting}"'))
-        self._ask(self._coordinator.from_caller(event, self._clock()))
-
-    async def _run_tool(self, tool: Tool, item: FunctionCallItem) -> str:
-        """Runs one function call and hands its output to the model."""
-        context = ToolContext(
-            call_id=self.id,
-            agent=self.agent.name if self.agent else "",
-            tenant=self.tenant,
-            function_call_id=item.call_id or "",
-        )
-        began = self._clock()
-        result = await self._boundary.to_tool(tool, item.arguments or "{}", context)
-        self._log.info(
-            "tool ran", tool=tool.name, ok=result.ok, code=result.code, ms=round((self._clock() - began) * 1e3)
-        )
-        output_id = self._new_id("item_")
-        output = FunctionCallOutputItem(id=output_id, call_id=item.call_id or "", output=result.output)
-        self._boundary.to_model(ConversationItemCreate(item=output))
-        return output_id
+        self._ask(self._coordinator.from_client(self._replies.sign(event, None), self._clock()))
 
     def _tools_answered(self, output_item_ids: list[str]) -> None:
         self._ask(self._coordinator.for_tools(output_item_ids, self._clock()))

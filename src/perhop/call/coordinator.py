@@ -1,11 +1,12 @@
 """The only writer of ``response.create`` in a call.
 
-A conversation can have one response at a time, but three parties want one: the caller, Perhop's tools when their
-outputs are in, and the model itself at the end of a spoken turn. Uncoordinated, two of them collide and a caller who
-asked for one answer is told ``conversation_already_has_active_response``. So every wish passes here:
+A conversation can have one response at a time, but several parties want one: the clients (caller and controllers),
+Perhop's tools when their outputs are in, and the model itself at the end of a spoken turn. Uncoordinated, two of them
+collide and a client who asked for one answer is told ``conversation_already_has_active_response``. So every wish passes
+here:
 
-* A caller's request goes out at once, unless a response is live that this caller did not ask for; then it waits for
-  its end. A caller who asks twice gets the model's own error, as documented.
+* A client's request goes out at once, unless a response is live that this client did not ask for; then it waits for
+  its end. A client who asks twice gets the model's own error, as documented.
 * A request of the tools also waits while the caller speaks or an automatic response is due, and is dropped when any
   response that began after the outputs were added has answered it anyway.
 * A collision that still happens on the way (the model started a turn before our request reached it) comes back as an
@@ -17,7 +18,7 @@ Pure: no I/O; time is an argument.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,13 +47,14 @@ MAX_TRIES = 5
 """Collisions after which a request is given up: the model says a response is live that it never announced."""
 
 MAX_WAITING = 32
-"""Requests held back at most; a caller's further ones go straight to the model, which refuses them."""
+"""Requests held back at most; a client's further ones go straight to the model, which refuses them."""
 
 
 @dataclass(slots=True)
 class _Request:
     event: ResponseCreate
-    origin: Literal["caller", "tools"]
+    origin: Literal["client", "tools"]
+    client: Hashable = None
     outputs: frozenset[str] = frozenset()
     doubled: bool = False
     tries: int = 0
@@ -92,8 +94,11 @@ class ResponseCoordinator:
         """The response of the default conversation that is being produced now."""
         return self._live.response_id if self._live else None
 
-    def from_caller(self, event: ResponseCreate, now: float) -> list[ResponseCreate]:
-        """A caller asks for a response.
+    def from_client(self, event: ResponseCreate, now: float, *, client: Hashable = None) -> list[ResponseCreate]:
+        """A client asks for a response.
+
+        Args:
+            client: which one.
 
         Returns:
             What to send to the model now, in order; empty when the request has to wait.
@@ -103,7 +108,8 @@ class ResponseCoordinator:
             return [event]
         if event.event_id is None:
             event = event.model_copy(update={"event_id": self.new_id("event_")})
-        request = _Request(event, "caller", doubled=self._caller_has_one())
+        mine = [request for request in self._asked_by_clients() if request.client == client]
+        request = _Request(event, "client", client, doubled=bool(mine))
         if request.doubled or len(self._waiting) >= MAX_WAITING:
             self._in_flight.append(request)
             return [event]
@@ -115,15 +121,15 @@ class ResponseCoordinator:
         outputs = frozenset(output_item_ids)
         self._outputs_pending |= outputs
         event = ResponseCreate(event_id=self.new_id("event_"))
-        self._waiting.append(_Request(event, "tools", outputs))
+        self._waiting.append(_Request(event, "tools", outputs=outputs))
         return self._release(now)
 
     def observe(self, event: ServerEvent, now: float) -> tuple[list[ResponseCreate], bool]:
         """Takes in what the model says.
 
         Returns:
-            What to send to the model now, and whether this event may be shown to the caller (False only for the
-            errors that answer a request the caller did not make twice).
+            What to send to the model now, and whether this event may be shown to clients (False only for the errors
+            that answer a request no client made twice).
         """
         show = True
         match event:
@@ -171,11 +177,12 @@ class ResponseCoordinator:
 
     # -- the rules ----------------------------------------------------------------------------------------------------
 
-    def _caller_has_one(self) -> bool:
+    def _asked_by_clients(self) -> list[_Request]:
+        """Requests of clients that have no answer yet, the live one included."""
         held = [*self._waiting, *self._in_flight]
         if self._live is not None and self._live.request is not None:
             held.append(self._live.request)
-        return any(request.origin == "caller" for request in held)
+        return [request for request in held if request.origin == "client"]
 
     def _release(self, now: float) -> list[ResponseCreate]:
         """Sends the first waiting request whose time has come; one at a time."""
@@ -189,7 +196,7 @@ class ResponseCoordinator:
             request = self._waiting[0]
             if request.origin == "tools":
                 if self._speaking and self.automatic:
-                    return self._release_caller()
+                    return self._release_client()
                 if not request.outputs:
                     self._waiting.popleft()
                     continue
@@ -198,9 +205,9 @@ class ResponseCoordinator:
             return [request.event]
         return []
 
-    def _release_caller(self) -> list[ResponseCreate]:
+    def _release_client(self) -> list[ResponseCreate]:
         for request in self._waiting:
-            if request.origin == "caller":
+            if request.origin == "client":
                 self._waiting.remove(request)
                 self._in_flight.append(request)
                 return [request.event]
@@ -224,7 +231,7 @@ class ResponseCoordinator:
         for waiting in self._waiting:
             if waiting.origin == "tools":
                 waiting.outputs -= self._live.answers
-        self._waiting = deque(r for r in self._waiting if r.origin == "caller" or r.outputs)
+        self._waiting = deque(r for r in self._waiting if r.origin == "client" or r.outputs)
 
     def _done(self, event: ResponseDone) -> None:
         response_id = event.response.id or ""
@@ -234,13 +241,13 @@ class ResponseCoordinator:
             self._live = None
 
     def _refused(self, event: ErrorEvent) -> bool:
-        """An error: does it answer one of our requests, and is it for the caller's eyes?"""
+        """An error: does it answer one of our requests, and is it for a client's eyes?"""
         taken = self._take(event.error.event_id)
         if taken is None:
-            return event.error.code != ALREADY_ACTIVE or self._caller_has_one()
+            return event.error.code != ALREADY_ACTIVE or bool(self._asked_by_clients())
         request, seen = taken
         if event.error.code != ALREADY_ACTIVE:
-            return request.origin == "caller"
+            return request.origin == "client"
         if request.doubled:
             return True
         if request.origin == "tools":
@@ -249,7 +256,7 @@ class ResponseCoordinator:
                 return False
         request.tries += 1
         if request.tries >= MAX_TRIES:
-            return request.origin == "caller"
+            return request.origin == "client"
         self._waiting.appendleft(request)
         return False
 

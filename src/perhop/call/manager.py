@@ -11,6 +11,7 @@ from perhop.call.agents import Agent
 from perhop.call.boundary import Boundary
 from perhop.call.call import Call, CallObserver
 from perhop.call.legs import CallerLeg, EndReason, ModelLeg
+from perhop.call.lifetime import Lifetime
 from perhop.call.ownership import SessionLock
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.ids import IdFactory, new_id
@@ -53,6 +54,9 @@ class CallManager:
         models: kinds of model legs by name; agents name theirs, plain sessions get ``default_model``.
         runner: runs the agents' tools.
         max_calls: live calls; a further one is refused.
+        max_call_s: how long a call may last; None for as long as it likes.
+        clock: seconds, monotonic.
+        wall: Unix time, s.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class CallManager:
         *,
         default_model: str = "local",
         max_calls: int = 500,
+        max_call_s: float | None = None,
         metrics: CallMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         new_id: IdFactory = new_id,
     ) -> None:
         self._models = models
@@ -71,7 +77,9 @@ class CallManager:
         self._default_model = default_model
         self._max_calls = max_calls
         self._metrics = metrics or CallMetrics()
+        self._max_call_s = max_call_s
         self._clock = clock
+        self._wall = wall
         self._new_id = new_id
         self._calls: dict[str, Call] = {}
         self._draining = False
@@ -123,6 +131,7 @@ class CallManager:
             tenant=tenant,
             model=agent.model if agent else self._default_model,
             observer=CallObserver(ended=self._ended, first_audio=self._metrics.first_audio),
+            lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             clock=self._clock,
             new_id=self._new_id,
         )

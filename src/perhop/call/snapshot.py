@@ -38,6 +38,7 @@ class CallSnapshot:
         started_at: unix time, s.
         duration_s: so far, or in all once it ended.
         epoch: how many times the model session was replaced.
+        taps: controllers and other taps attached now.
     """
 
     id: str
@@ -55,4 +56,5 @@ class CallSnapshot:
     epoch: int
     hop: HopStats
     client: ClientReport = field(default_factory=ClientReport)
+    taps: int = 0
     ended: EndReason | None = None

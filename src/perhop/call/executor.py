@@ -1,0 +1,65 @@
+"""Runs one function call of the model and hands its output back to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from perhop.call.boundary import Boundary
+from perhop.call.replies import Replies
+from perhop.realtime.events import ConversationItemCreate
+from perhop.realtime.ids import IdFactory, new_id
+from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
+from perhop.tools.tool import Tool, ToolContext
+
+__all__ = ["ToolExecutor"]
+
+_log = structlog.get_logger(__name__)
+
+
+class ToolExecutor:
+    """The tools of one call at work.
+
+    Args:
+        boundary: the door to tools and model.
+        replies: so that an error about an output is nobody else's.
+        call_id: of the call, as are ``agent`` and ``tenant``; tools are told.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        boundary: Boundary,
+        replies: Replies,
+        *,
+        call_id: str,
+        agent: str,
+        tenant: str,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: IdFactory = new_id,
+    ) -> None:
+        self._boundary = boundary
+        self._replies = replies
+        self._call_id = call_id
+        self._agent = agent
+        self._tenant = tenant
+        self._clock = clock
+        self._new_id = new_id
+        self._log = _log.bind(call_id=call_id, tenant=tenant, agent=agent or None)
+
+    async def run(self, tool: Tool, item: FunctionCallItem) -> str:
+        """Runs a tool for this function call; returns the id of the output item that the model was sent."""
+        context = ToolContext(
+            call_id=self._call_id, agent=self._agent, tenant=self._tenant, function_call_id=item.call_id or ""
+        )
+        began = self._clock()
+        result = await self._boundary.to_tool(tool, item.arguments or "{}", context)
+        self._log.info(
+            "tool ran", tool=tool.name, ok=result.ok, code=result.code, ms=round((self._clock() - began) * 1e3)
+        )
+        output_id = self._new_id("item_")
+        output = FunctionCallOutputItem(id=output_id, call_id=item.call_id or "", output=result.output)
+        self._boundary.to_model(self._replies.sign(ConversationItemCreate(item=output), None))
+        return output_id

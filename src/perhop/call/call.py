@@ -22,6 +22,7 @@ from perhop.call.agents import Agent
 from perhop.call.bargein import truncation
 from perhop.call.boundary import Boundary
 from perhop.call.coordinator import ResponseCoordinator
+from perhop.call.event_audio import EventAudio
 from perhop.call.executor import ToolExecutor
 from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
@@ -36,6 +37,7 @@ from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemCreate,
+    ConversationItemRetrieved,
     ErrorEvent,
     InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
@@ -120,6 +122,7 @@ class Call:
         self._new_id = new_id
         self._taps = Taps()
         self._replies = Replies(new_id)
+        self._audio = EventAudio()
         self._session: Mapping[str, Any] | None = None
         self._coordinator = ResponseCoordinator(new_id)
         name = agent.name if agent else ""
@@ -225,6 +228,8 @@ class Call:
         requests, show = self._coordinator.observe(event, self._clock())
         if isinstance(event, SessionCreated | SessionUpdated):
             event = self._put_in_force(event)
+        elif isinstance(event, ConversationItemRetrieved):
+            event = self._audio.to_clients(event)
         if show:
             self._tell(event)
         match event:
@@ -311,6 +316,7 @@ class Call:
             reply(error.to_event(self._new_id("event_")))
 
     def _handle(self, event: ClientEvent, reply: Reply) -> None:
+        event = self._audio.to_model(event)
         match event:
             case SessionUpdate():
                 self._boundary.to_model(event.model_copy(update={"session": self._lock.apply(event.session)}))
@@ -327,7 +333,7 @@ class Call:
                 self._boundary.to_model(event)
                 self._functions.client_answered(function_call_id)
             case InputAudioBufferAppend():
-                self._boundary.audio_to_model(event.decoded())
+                self._boundary.audio_to_model(self._audio.appended(event))
             case OutputAudioBufferClear() if self._leg.clocked:
                 self._drop_playout()
             case _:
@@ -356,6 +362,7 @@ class Call:
         """The session that is now in force decides who interrupts and who asks. It ends when the call must, whatever
         the model says of its own."""
         self._session = session = {**event.session, "expires_at": self.lifetime.expires_at}
+        self._audio.put_in_force(session)
         detection = turn_detection(session)
         self._interruptible = detection is not None and detection.get("interrupt_response") is not False
         self._coordinator.automatic = detection is not None and detection.get("create_response") is not False

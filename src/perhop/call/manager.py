@@ -14,8 +14,9 @@ from perhop.call.legs import CallerLeg, EndReason, ModelLeg
 from perhop.call.lifetime import Lifetime
 from perhop.call.ownership import SessionLock
 from perhop.errors import LimitExceededError, PerhopError
+from perhop.realtime.errors import ProtocolError
 from perhop.realtime.ids import IdFactory, new_id
-from perhop.realtime.session import SessionConfig
+from perhop.realtime.session import DEFAULT_MODEL, SessionConfig, SessionKind
 from perhop.tools.runner import ToolRunner
 
 __all__ = ["CallManager", "CallMetrics", "ModelKind", "UnknownModelError"]
@@ -176,7 +177,11 @@ class CallManager:
     def _configure(
         agent: Agent | None, session: Mapping[str, Any], *, model: str | None, lock: SessionLock
     ) -> SessionConfig:
-        config = SessionConfig.default(model=model) if model else SessionConfig.default()
+        kind: SessionKind = "transcription" if session.get("type") == "transcription" else "realtime"
+        if agent is not None and kind == "transcription":
+            message = f"The agent {agent.name} talks to its callers: a transcription session cannot have one."
+            raise ProtocolError("invalid_value", message, "session.type")
+        config = SessionConfig.default(model=model or DEFAULT_MODEL, kind=kind)
         if agent is not None:
             config = config.merged({"type": "realtime", **agent.defaults}).merged(lock.initial())
         given = lock.apply(session)

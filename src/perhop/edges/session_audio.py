@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
-from perhop.media.transcode import PCM, FromWire, ToWire, wire_bytes_per_ms
+from perhop.media.transcode import PCM, FromWire, ToWire, format_kind, session_formats, wire_bytes_per_ms
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import (
     ResponseCreated,
@@ -22,8 +22,6 @@ __all__ = ["SessionAudio"]
 
 _ITEMS_KEPT = 64
 """Items being converted at once; far more than responses may be live."""
-
-_KINDS: dict[str, AudioFormatType] = {kind: kind for kind in get_args(AudioFormatType)}
 
 _SLICE_MS = 1_000
 """Of a large append converted at a time."""
@@ -92,7 +90,7 @@ class SessionAudio:
                 self._configure(event.session)
             case ResponseCreated():
                 sound = event.response.audio.output if event.response.audio else None
-                kind = _kind(sound.format) if sound and sound.format else None
+                kind = format_kind(sound.format) if sound else None
                 self._responses[event.response.id or ""] = kind or self._output
             case ResponseOutputAudioDone() if event.item_id in self._items:
                 _, stream = self._items.pop(event.item_id)
@@ -109,21 +107,7 @@ class SessionAudio:
         return self._responses.get(response_id, self._output)
 
     def _configure(self, session: Mapping[str, Any]) -> None:
-        sound = session.get("audio")
-        if not isinstance(sound, Mapping):
-            return
-        heard, said = (_kind(_format(sound.get(side))) for side in ("input", "output"))
+        heard, said = session_formats(session)
         if heard is not None and heard != self._input:
             self._input, self._hearing = heard, FromWire(heard)
-        if said is not None:
-            self._output = said
-
-
-def _format(side: object) -> object:
-    return side.get("format") if isinstance(side, Mapping) else None
-
-
-def _kind(format_: object) -> AudioFormatType | None:
-    """The type of a format object; None for one that is absent or not known."""
-    kind = format_.get("type") if isinstance(format_, Mapping) else None
-    return _KINDS.get(kind) if isinstance(kind, str) else None
+        self._output = said or self._output

@@ -6,14 +6,24 @@ always three samples of ours, so an item of so many whole milliseconds here has 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, get_args
 
 from perhop.media.g711 import ALAW_SILENCE, ULAW_SILENCE, alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
 from perhop.media.resample import Resampler
 from perhop.realtime.audio import BYTES_PER_MS, SAMPLE_RATE
 from perhop.realtime.session_fields import AudioFormatType
 
-__all__ = ["PCM", "FromWire", "ToWire", "clip_from_wire", "clip_to_wire", "wire_bytes_per_ms"]
+__all__ = [
+    "PCM",
+    "FromWire",
+    "ToWire",
+    "clip_from_wire",
+    "clip_to_wire",
+    "format_kind",
+    "session_formats",
+    "wire_bytes_per_ms",
+]
 
 PCM: Final[AudioFormatType] = "audio/pcm"
 
@@ -21,6 +31,7 @@ _G711_RATE = 8_000
 _SLICE_BYTES = 16_000
 """Of G.711 converted at a time, 2 s: the filter works on copies many times the size of its input."""
 
+_KINDS: dict[str, AudioFormatType] = {kind: kind for kind in get_args(AudioFormatType)}
 _DECODE = {"audio/pcmu": ulaw_decode, "audio/pcma": alaw_decode}
 _ENCODE = {"audio/pcmu": ulaw_encode, "audio/pcma": alaw_encode}
 _SILENCE = {"audio/pcmu": bytes([ULAW_SILENCE]), "audio/pcma": bytes([ALAW_SILENCE])}
@@ -29,6 +40,22 @@ _SILENCE = {"audio/pcmu": bytes([ULAW_SILENCE]), "audio/pcma": bytes([ALAW_SILEN
 def wire_bytes_per_ms(kind: AudioFormatType) -> int:
     """Bytes of one millisecond on the wire."""
     return BYTES_PER_MS if kind == PCM else _G711_RATE // 1000
+
+
+def session_formats(session: Mapping[str, Any]) -> tuple[AudioFormatType | None, AudioFormatType | None]:
+    """What an effective session object says of the caller's and the model's audio; None where it says nothing known."""
+    sound = session.get("audio")
+    heard, said = (sound.get(side) if isinstance(sound, Mapping) else None for side in ("input", "output"))
+    return (
+        format_kind(heard.get("format") if isinstance(heard, Mapping) else None),
+        format_kind(said.get("format") if isinstance(said, Mapping) else None),
+    )
+
+
+def format_kind(format_: object) -> AudioFormatType | None:
+    """The type of a format object; None for one that is absent or not known."""
+    kind = format_.get("type") if isinstance(format_, Mapping) else None
+    return _KINDS.get(kind) if isinstance(kind, str) else None
 
 
 class _WholeSamples:

@@ -15,7 +15,7 @@ from perhop.api.client_secrets import PREFIX, ClientSecret, ClientSecretStore
 from perhop.api.errors import ApiError
 from perhop.config import KeySettings, Scope
 
-__all__ = ["Authenticator", "Principal", "bearer_of", "hash_key", "new_key"]
+__all__ = ["Authenticator", "Principal", "bearer_of", "call_not_found", "hash_key", "new_key"]
 
 _SUBPROTOCOL = "openai-insecure-api-key."
 _EVERYTHING: frozenset[Scope] = frozenset({"calls", "tokens", "stats", "admin"})
@@ -137,11 +137,20 @@ class Authenticator:
         principal.require(scope)
         return principal
 
-    def require_call(self, connection: HTTPConnection, *, call_id: str, tenant: str | None, scope: Scope) -> None:
+    def require_call(
+        self,
+        connection: HTTPConnection,
+        *,
+        call_id: str,
+        tenant: str | None,
+        scope: Scope,
+        code: str = "call_not_found",
+    ) -> None:
         """Lets through the client secret that opened a call, or a key of its tenant with this scope.
 
         Args:
             tenant: of the live call; None when there is no such call.
+            code: of the 404.
 
         Raises:
             ApiError: 401 or 403, or 404 for a call that is not there or not theirs, without telling which.
@@ -149,11 +158,11 @@ class Authenticator:
         bearer = bearer_of(connection)
         if bearer is not None and bearer.startswith(PREFIX):
             if tenant is None or not self._secrets.opened(bearer, call_id):
-                raise call_not_found(call_id)
+                raise call_not_found(call_id, code=code)
             return
         principal = self.require(connection, scope)
         if tenant is None or not principal.sees(tenant):
-            raise call_not_found(call_id)
+            raise call_not_found(call_id, code=code)
 
 
 def bearer_of(connection: HTTPConnection) -> str | None:
@@ -169,10 +178,10 @@ def bearer_of(connection: HTTPConnection) -> str | None:
     return None
 
 
-def call_not_found(call_id: str) -> ApiError:
+def call_not_found(call_id: str, *, code: str = "call_not_found") -> ApiError:
     """404 for a call that is over, never was, or belongs to somebody else."""
     shown = call_id if len(call_id) <= 64 else f"{call_id[:64]}…"
-    return ApiError(404, "call_not_found", f"There is no live call {shown!r}.", param="call_id")
+    return ApiError(404, code, f"There is no live call {shown!r}.", param="call_id")
 
 
 def _unauthorised(*, missing: bool) -> ApiError:

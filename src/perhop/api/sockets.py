@@ -1,6 +1,9 @@
-"""``GET /v1/realtime``: the WebSocket entrance of the Realtime API."""
+"""``GET /v1/realtime``: the WebSocket entrance of the Realtime API, for callers and for controllers of other calls."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
 
 from fastapi import APIRouter, WebSocket
 from starlette.responses import JSONResponse
@@ -10,9 +13,10 @@ from perhop.api.errors import ApiError, error_response, to_api_error
 from perhop.api.services import Services, Use, choose_agent, initial_session
 from perhop.call.call import Call
 from perhop.call.legs import EndReason
+from perhop.edges.sideband import Sideband
 from perhop.edges.socket import WebSocketLimits
 from perhop.edges.websocket import WebSocketLeg
-from perhop.errors import PerhopError
+from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.ids import new_id
 from perhop.realtime.session import parse_session
@@ -24,6 +28,16 @@ SUBPROTOCOL = "realtime"
 _BETA_REFUSED = 4000
 
 router = APIRouter()
+
+
+class _BetaShapeError(ProtocolError):
+    """The client speaks the dialect of 2024."""
+
+
+class _Connection(Protocol):
+    """What is behind an accepted socket."""
+
+    async def run(self) -> None: ...
 
 
 @router.get("/v1/realtime", include_in_schema=False)
@@ -41,14 +55,16 @@ async def upgrade_required() -> JSONResponse:
 
 @router.websocket("/v1/realtime")
 async def realtime(websocket: WebSocket, services: Use) -> None:
-    """One call for as long as the socket is open. What is wrong with the request is said in the response to the
-    upgrade (401, 404, 429, 503 with the usual JSON body); what is wrong later, in ``error`` events."""
+    """One call for as long as the socket is open; with ``?call_id=``, a controller of a call that is live already.
+
+    What is wrong with the request is said in the response to the upgrade (401, 404, 429, 503 with the usual JSON
+    body); what is wrong later, in ``error`` events.
+    """
     try:
-        principal = services.auth.authenticate(bearer_of(websocket))
-        if _speaks_beta(websocket):
-            await _refuse_beta(websocket)
-            return
-        leg, call = _start(websocket, services, principal)
+        connection, abandon = _open(websocket, services)
+    except _BetaShapeError as refusal:
+        await _refuse_beta(websocket, refusal)
+        return
     except PerhopError as error:
         answer = to_api_error(error)
         services.metrics.refused(answer.code or "server_error")
@@ -60,56 +76,109 @@ async def realtime(websocket: WebSocket, services: Use) -> None:
         accepted = True
     finally:
         if not accepted:
-            call.hang_up(EndReason.CALLER_NEVER_CONNECTED)
-    await leg.run()
+            abandon()
+    await connection.run()
 
 
-def _start(websocket: WebSocket, services: Services, principal: Principal) -> tuple[WebSocketLeg, Call]:
-    """Joins the caller to a model before the upgrade is answered, so that every refusal can be a plain response."""
+def _open(websocket: WebSocket, services: Services) -> tuple[_Connection, Callable[[], None]]:
+    """What is to run behind the socket, and how to undo it when the upgrade fails.
+
+    Everything happens before the upgrade is answered, so that every refusal can be a plain response.
+    """
+    call_id = websocket.query_params.get("call_id")
+    if call_id is not None:
+        call = _controlled(websocket, services, call_id)
+        _require_current_shape(websocket)
+        services.limit(services.call_rate, websocket, "calls")
+        return _join(websocket, services, call)
+    principal = services.auth.authenticate(bearer_of(websocket))
+    _require_current_shape(websocket)
     principal.require("calls")
     services.limit(services.call_rate, websocket, "calls")
+    return _start(websocket, services, principal)
+
+
+def _controlled(websocket: WebSocket, services: Services, call_id: str) -> Call:
+    """The live call that this controller may reach.
+
+    Raises:
+        ApiError: 401 or 403; 404 ``session_not_found`` for a call that is not there or not theirs.
+    """
+    call = services.calls.get(call_id)
+    services.auth.require_call(
+        websocket,
+        call_id=call_id,
+        tenant=call.tenant if call is not None else None,
+        scope="calls",
+        code="session_not_found",
+    )
+    assert call is not None
+    return call
+
+
+def _join(websocket: WebSocket, services: Services, call: Call) -> tuple[_Connection, Callable[[], None]]:
+    """Attaches a controller to a live call."""
+    audio = _flag(websocket, "audio")
+    try:
+        sideband = Sideband(websocket, call, audio=audio, limits=_limits(services), clock=services.clock)
+    except LimitExceededError as error:
+        raise ApiError(429, "too_many_controllers", f"{error}.", type_="rate_limit_exceeded") from None
+    return sideband, sideband.leave
+
+
+def _start(websocket: WebSocket, services: Services, principal: Principal) -> tuple[_Connection, Callable[[], None]]:
+    """Joins a caller to a model."""
     query = websocket.query_params
-    if (call_id := query.get("call_id")) is not None:
-        raise ApiError(404, "session_not_found", f"There is no live call {call_id[:64]!r}.", param="call_id")
     agent = choose_agent(services, principal, query.get("agent"))
     given = parse_session({"type": "transcription"}) if query.get("intent") == "transcription" else {}
     session = initial_session(principal, given)
-    limits = services.settings.limits
-    leg = WebSocketLeg(
-        websocket,
-        limits=WebSocketLimits(
-            max_message_bytes=limits.max_message_bytes,
-            audio_backlog_s=limits.audio_backlog_s,
-            messages_per_s=limits.messages_per_s,
-            message_burst=limits.message_burst,
-            send_queue_bytes=limits.send_queue_bytes,
-        ),
-        clock=services.clock,
-    )
+    leg = WebSocketLeg(websocket, limits=_limits(services), clock=services.clock)
     with services.client_secrets.spend(principal.secret) as spending:
         call = services.start_call(
             leg, principal, agent=agent, session=session, model=query.get("model") or session.get("model")
         )
         spending.commit(call.id)
-    return leg, call
+    return leg, lambda: call.hang_up(EndReason.CALLER_NEVER_CONNECTED)
 
 
-def _speaks_beta(websocket: WebSocket) -> bool:
+def _limits(services: Services) -> WebSocketLimits:
+    limits = services.settings.limits
+    return WebSocketLimits(
+        max_message_bytes=limits.max_message_bytes,
+        audio_backlog_s=limits.audio_backlog_s,
+        messages_per_s=limits.messages_per_s,
+        message_burst=limits.message_burst,
+        send_queue_bytes=limits.send_queue_bytes,
+    )
+
+
+def _flag(websocket: WebSocket, name: str) -> bool:
+    """A query parameter that is ``true`` or ``false``; false when absent."""
+    match websocket.query_params.get(name, "false"):
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+    raise ApiError(400, "invalid_value", f"{name!r} must be 'true' or 'false'.", param=name)
+
+
+def _require_current_shape(websocket: WebSocket) -> None:
+    """Raises _BetaShapeError for a client that asks for the dialect of 2024."""
     header = websocket.headers.get("openai-beta", "")
     offered = websocket.scope["subprotocols"]
-    return "realtime" in header or any(name.startswith("openai-beta.realtime") for name in offered)
+    if "realtime" in header or any(name.startswith("openai-beta.realtime") for name in offered):
+        raise _BetaShapeError(
+            "beta_api_shape_disabled",
+            "The beta Realtime API is not spoken here. Leave out the header 'OpenAI-Beta: realtime=v1' (and the "
+            "subprotocol of that name) and use the current events.",
+        )
 
 
-async def _refuse_beta(websocket: WebSocket) -> None:
-    """The 2024 dialect is not spoken here: the documented error, then the documented close."""
+async def _refuse_beta(websocket: WebSocket, refusal: ProtocolError) -> None:
+    """The documented error, then the documented close."""
     await websocket.accept(subprotocol=_subprotocol(websocket))
-    refusal = ProtocolError(
-        "beta_api_shape_disabled",
-        "The beta Realtime API is not spoken here. Leave out the header 'OpenAI-Beta: realtime=v1' (and the "
-        "subprotocol of that name) and use the current events.",
-    )
     await websocket.send_text(refusal.to_event(new_id("event_")).to_json().decode())
-    await websocket.close(_BETA_REFUSED, "invalid_request_error.beta_api_shape_disabled")
+    await websocket.close(_BETA_REFUSED, f"{refusal.type}.{refusal.code}")
 
 
 def _subprotocol(websocket: WebSocket) -> str | None:

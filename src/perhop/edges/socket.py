@@ -85,13 +85,13 @@ class WebSocketLimits:
 class SocketUser(Protocol):
     """Who is behind a socket, on our side. Every method must return at once."""
 
-    def on_event(self, event: ClientEvent) -> None:
+    def on_client_event(self, event: ClientEvent) -> None:
         """A well-formed client event; malformed ones are answered here."""
 
-    def on_audio(self, pcm: bytes) -> None:
+    def on_client_audio(self, pcm: bytes) -> None:
         """Appended audio, whole samples, any length."""
 
-    def on_closed(self, reason: EndReason) -> None:
+    def on_client_gone(self, reason: EndReason) -> None:
         """The client is gone; called exactly once, unless :meth:`EventSocket.close` came first."""
 
 
@@ -181,7 +181,7 @@ class EventSocket:
             if reader.done() and reader.exception() is not None:
                 # Something behind this socket is broken; the client is still there and should hear of it.
                 self.close(_INTERNAL_ERROR, "internal_error")
-                self._user.on_closed(EndReason.MODEL_FAILED)
+                self._user.on_client_gone(EndReason.MODEL_FAILED)
             else:
                 self._gone = reader.done()
                 self._outbox.wake()
@@ -193,7 +193,7 @@ class EventSocket:
             await asyncio.wait({reader, writer})
             if self._close is None:
                 self._close = (1006, "")
-                self._user.on_closed(EndReason.CALLER_LOST if reader.cancelled() else self._ended)
+                self._user.on_client_gone(EndReason.CALLER_LOST if reader.cancelled() else self._ended)
         for task in (reader, writer):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -240,13 +240,13 @@ class EventSocket:
         parsed = parse_client_event(data)
         if isinstance(parsed, SessionUpdate) and _names_input_format(parsed.session):
             self._format_settled.clear()
-        self._user.on_event(parsed)
+        self._user.on_client_event(parsed)
 
     async def _hear(self, audio: bytes) -> None:
         """Hands appended audio on. Whole files are converted in pieces, between which others get their turn."""
         began = time.thread_time()
         for pcm in self._audio.hear(audio):
-            self._user.on_audio(pcm)
+            self._user.on_client_audio(pcm)
             if time.thread_time() - began > _LONG_S:
                 await asyncio.sleep(0)
                 began = time.thread_time()
@@ -324,7 +324,7 @@ class EventSocket:
             self._outbox.drop_all()
             self.close(_POLICY, SLOW_READER)
             # Not from inside the call, which is sending just now.
-            asyncio.get_running_loop().call_soon(self._user.on_closed, EndReason.CALLER_LOST)
+            asyncio.get_running_loop().call_soon(self._user.on_client_gone, EndReason.CALLER_LOST)
 
     def _bound_closing(self) -> None:
         """A client that does not read must not hold up the close for ever."""

@@ -97,15 +97,15 @@ class WebSocketLeg:
             sink.on_caller_ready()
         await self._socket.run()
 
-    def on_event(self, event: ClientEvent) -> None:
+    def on_client_event(self, event: ClientEvent) -> None:
         """Hands a client event to the call."""
         self._joined().on_caller_event(event)
 
-    def on_audio(self, pcm: bytes) -> None:
+    def on_client_audio(self, pcm: bytes) -> None:
         """Hands appended audio to the call."""
         self._joined().on_caller_audio(pcm)
 
-    def on_closed(self, reason: EndReason) -> None:
+    def on_client_gone(self, reason: EndReason) -> None:
         """Tells the call that the client is gone."""
         self._joined().on_caller_closed(reason)
 

@@ -21,7 +21,7 @@ from perhop.brain.engines.espeak import Espeak
 from perhop.brain.engines.phones import Dictionary, cmu_variants
 from perhop.brain.engines.worker import JobError
 
-__all__ = ["FEATURES", "SILENCES", "DecoderPair", "Lexicon", "estimate_mean", "log_score"]
+__all__ = ["FEATURES", "SILENCES", "DecoderPair", "Lexicon", "begin_utterance", "estimate_mean", "log_score"]
 
 FEATURES: dict[str, Any] = {"samprate": 24_000, "bestpath": False, "loglevel": "FATAL"}
 """Settings that every decoder shares."""
@@ -130,8 +130,7 @@ class DecoderPair:
         """Begins an utterance whose first part sounds like ``opening``, which is to be heard afterwards."""
         mean = estimate_mean(self._sounds, opening)
         for decoder in (self._words, self._sounds):
-            decoder.set_cmn(mean)
-            decoder.start_utt()
+            begin_utterance(decoder, mean)
 
     def hear(self, pcm: bytes) -> None:
         """Decodes some audio; about a tenth of its length."""
@@ -178,6 +177,13 @@ class DecoderPair:
                 known.add(phones)
 
 
+def begin_utterance(decoder: Any, mean: str) -> None:
+    """Begins an utterance as if the decoder were new: with this cepstral mean and no idea of the noise yet."""
+    decoder.start_stream()
+    decoder.set_cmn(mean)
+    decoder.start_utt()
+
+
 def estimate_mean(decoder: Any, opening: bytes) -> str:
     """The cepstral mean to decode an utterance with, from its first part.
 
@@ -187,8 +193,7 @@ def estimate_mean(decoder: Any, opening: bytes) -> str:
     # Frames of digital silence are left out by pocketsphinx, so they must not count here either.
     slices = [opening[start : start + _SLICE] for start in range(0, len(opening), _SLICE)]
     audible = b"".join(piece for piece in slices if piece.strip(b"\0"))
-    decoder.set_cmn(",".join("0" for _ in _MEAN))
-    decoder.start_utt()
+    begin_utterance(decoder, ",".join("0" for _ in _MEAN))
     decoder.process_raw(audible, True)
     heard = [float(value) for value in decoder.get_cmn(True).split(",")]
     decoder.end_utt()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pocketsphinx import Decoder
 
-from perhop.brain.engines.decoders import FEATURES, estimate_mean
+from perhop.brain.engines.decoders import FEATURES, begin_utterance, estimate_mean
 from perhop.brain.engines.hearing import Ear, Hearing
 from perhop.brain.engines.lending import Pool
 from perhop.brain.engines.worker import Job, Output
@@ -48,8 +48,7 @@ class _FreeEar:
         self._listening = False
 
     def start(self, opening: bytes) -> None:
-        self._decoder.set_cmn(estimate_mean(self._decoder, opening))
-        self._decoder.start_utt()
+        begin_utterance(self._decoder, estimate_mean(self._decoder, opening))
         self._listening = True
 
     def hear(self, pcm: bytes) -> None:

@@ -267,6 +267,8 @@ class EngineProcess(asyncio.Protocol):
         """The socket is ours."""
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.WriteTransport", transport)
+        self._transport.writelines(self._before_connected)
+        self._before_connected.clear()
 
     def data_received(self, data: bytes) -> None:
         """Hands frames to listeners."""

@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # started as a script, Python looks beside it only
 
 from bench.webrtc_client import OPUS, LightPeer
-from perhop.brain.espeak import say
 
+from perhop.brain.espeak import EspeakSynthesiser
 from perhop.media.opus import OpusEncoder
 from perhop.media.rtp import pack_packet
 
@@ -56,6 +56,9 @@ QUIET_S = 0.7
 PATIENCE_S = 15.0
 TARGET_MS = 380
 TARGET_CUT = 5.0
+
+VOICES = ("echo", "sage", "marin")
+"""Of the callers; the agent has its own."""
 
 CONVERSATIONS = (
     (
@@ -99,20 +102,25 @@ PAUSED = (
 )
 
 
-def spoken(text: str, voice: str) -> bytes:
-    """Speech without the silence around it, 24 kHz mono s16le."""
-    samples = np.frombuffer(say(text, voice=voice), "<i2")
-    loud = np.flatnonzero(np.abs(samples) > LOUD)
-    return samples[loud[0] : loud[-1] + 1].tobytes()
+class Speaker:
+    """The callers' voices; not the agent's process."""
 
+    def __init__(self, synthesiser: EspeakSynthesiser) -> None:
+        self._synthesiser = synthesiser
 
-def with_pauses(text: str, voice: str, rng: random.Random) -> bytes:
-    """A sentence spoken piece by piece, with a pause of 150–600 ms at every bar."""
-    pieces = [spoken(piece.strip(), voice) for piece in text.split("|")]
-    audio = pieces[0]
-    for piece in pieces[1:]:
-        audio += bytes(2 * int(RATE * rng.uniform(0.150, 0.600))) + piece
-    return audio
+    async def say(self, text: str, voice: str) -> bytes:
+        """Speech without the silence around it, 24 kHz mono s16le."""
+        pcm = b"".join([chunk async for chunk in self._synthesiser.speak(text, voice=voice, speed=1.0)])
+        loud = np.flatnonzero(np.abs(np.frombuffer(pcm, "<i2").astype(int)) > LOUD)
+        return pcm[2 * loud[0] : 2 * loud[-1] + 2]
+
+    async def say_with_pauses(self, text: str, voice: str, rng: random.Random) -> bytes:
+        """A sentence spoken piece by piece, with a pause of 150–600 ms at every bar."""
+        pieces = [await self.say(piece.strip(), voice) for piece in text.split("|")]
+        audio = pieces[0]
+        for piece in pieces[1:]:
+            audio += bytes(2 * int(RATE * rng.uniform(0.150, 0.600))) + piece
+        return audio
 
 
 @contextlib.contextmanager
@@ -124,7 +132,7 @@ def server() -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as data:
         process = subprocess.Popen(
-            [sys.executable, "-m", "perhop.cli", "serve", "--port", str(port), "--data", data, "--host", "127.0.0.1"],
+            [sys.executable, "-m", "perhop", "serve", "--port", str(port), "--data", data, "--host", "127.0.0.1"],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -267,24 +275,22 @@ class Turn:
     early: bool
 
 
-async def converse(client: httpx.AsyncClient, texts: Sequence[str], voice: str, progress: Progress) -> list[Turn]:
+async def converse(client: httpx.AsyncClient, said: Sequence[tuple[str, bytes]], progress: Progress) -> list[Turn]:
     """One call, turn by turn."""
     turns: list[Turn] = []
-    task = progress.tasks[0].id
     async with Caller.calling(client, "oneroof") as caller:
-        for text in texts:
-            ended = await caller.speak(spoken(text, voice))
+        for text, audio in said:
+            ended = await caller.speak(audio)
             early = caller.heard_something
             heard = await caller.first_heard(ended)
             turns.append(Turn(text, None if heard is None else (heard - ended) * 1000, early))
-            progress.advance(task)
+            progress.advance(progress.tasks[0].id)
             await caller.until_quiet()
     return turns
 
 
-async def pause(client: httpx.AsyncClient, text: str, voice: str, rng: random.Random, progress: Progress) -> bool:
+async def pause(client: httpx.AsyncClient, audio: bytes, progress: Progress) -> bool:
     """One call with one sentence full of pauses; whether it was cut short."""
-    audio = with_pauses(text, voice, rng)
     async with Caller.calling(client, "oneroof") as caller:
         ended = await caller.speak(audio)
         await caller.first_heard(ended)
@@ -298,22 +304,28 @@ async def run(
 ) -> tuple[list[Turn], list[tuple[str, bool]]]:
     """Both parts, one caller at a time, so that callers do not disturb each other."""
     rng = random.Random(seed)
-    voices = ("en-us", "en-gb", "en-us+f2")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     answered: list[Turn] = []
     cut: list[tuple[str, bool]] = []
+    synthesiser = EspeakSynthesiser()
+    await synthesiser.start()
+    speaker = Speaker(synthesiser)
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         with Progress(*columns, console=console) as progress:
             progress.add_task("turns", total=turns)
             progress.add_task("sentences with pauses", total=paused)
             number = 0
             while len(answered) < turns:
+                voice = VOICES[number % len(VOICES)]
                 texts = CONVERSATIONS[number % len(CONVERSATIONS)][: turns - len(answered)]
-                answered += await converse(client, texts, voices[number % len(voices)], progress)
+                said = [(text, await speaker.say(text, voice)) for text in texts]
+                answered += await converse(client, said, progress)
                 number += 1
             for number in range(paused):
-                text = PAUSED[number % len(PAUSED)]
-                cut.append((text, await pause(client, text, voices[number % len(voices)], rng, progress)))
+                text, voice = PAUSED[number % len(PAUSED)], VOICES[number % len(VOICES)]
+                audio = await speaker.say_with_pauses(text, voice, rng)
+                cut.append((text, await pause(client, audio, progress)))
+    await synthesiser.close()
     return answered, cut
 
 

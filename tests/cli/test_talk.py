@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import struct
 import wave
@@ -13,6 +14,8 @@ import pytest
 from rich.console import Console
 from tests.api.conftest import Serve, serve
 from tests.api.helpers import build_world, key
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as websockets_serve
 
 from perhop.cli.server import PerhopServer
 from perhop.cli.talking.session import ConnectError, Outcome, talk
@@ -74,6 +77,37 @@ async def test_a_server_that_goes_away_is_a_problem(serve: Serve) -> None:
     world.services.calls.start = start_and_hang_up  # type: ignore[method-assign,assignment]
     outcome, _ = await ask(server, "hi")
     assert outcome.problem == "the server closed the connection (1011 model_failed)"
+
+
+async def test_an_answer_that_comes_before_the_recording_is_over_ends_the_conversation_with_it() -> None:
+    vad = {"type": "server_vad", "create_response": True}
+    answer = [
+        {"type": "input_audio_buffer.speech_started"},
+        {"type": "response.created", "response": {"id": "r1"}},
+        {"type": "response.done", "response": {"id": "r1", "status": "completed", "output": [{"type": "message"}]}},
+    ]
+
+    async def hasty(socket: ServerConnection) -> None:
+        session = {"audio": {"input": {"turn_detection": vad}}}
+        await socket.send(json.dumps({"type": "session.created", "session": session}))
+        await socket.recv()
+        for event in answer:
+            await socket.send(json.dumps(event))
+        await socket.wait_closed()
+
+    async with websockets_serve(hasty, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        outcome = await talk(
+            bytes(48_000),
+            settings=Settings(),
+            url=f"ws://127.0.0.1:{port}",
+            key=None,
+            agent=None,
+            fast=False,
+            timeout_s=3.0,
+            view=View(Console(file=io.StringIO()), Console(file=io.StringIO())),
+        )
+    assert outcome.problem is None
 
 
 class TestWav:

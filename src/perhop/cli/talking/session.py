@@ -134,7 +134,7 @@ class _Conversation:
         item = {"type": "message", "role": "user", "content": content}
         await self._send({"type": "conversation.item.create", "item": item})
         await self._send({"type": "response.create"})
-        self._listener.complete()
+        self._complete()
 
     async def _speak(self, pcm: bytes) -> None:
         """Sends the recording, then silence for as long as the conversation goes on: a microphone never stops."""
@@ -151,16 +151,21 @@ class _Conversation:
             self._listener.begin()
             await self._send({"type": "input_audio_buffer.commit"})
             await self._send({"type": "response.create"})
-            self._listener.complete()
+            self._complete()
             return
         if self._fast:
             await self._append(bytes(int(_FAST_TAIL_S * _SECOND_BYTES)))
-        self._listener.complete()
+        self._complete()
         next_at = time.monotonic()
         while True:
             await self._append(bytes(FRAME_BYTES))
             next_at += FRAME_MS / 1000
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
+
+    def _complete(self) -> None:
+        """The question is out; it may have been answered already."""
+        self._listener.complete()
+        self._changed.set()
 
     async def _append(self, pcm: bytes) -> None:
         audio = pybase64.b64encode(pcm).decode()

@@ -55,7 +55,7 @@ class View:
 
     def you(self, text: str) -> None:
         """What the server understood of the question."""
-        self._out.print(f"[bold]you[/]    {escape(text)}", soft_wrap=True)
+        self._out.print(f"[bold]you[/]    {escape(text) or '[dim](not understood)[/]'}", soft_wrap=True)
 
     def agent(self, delta: str) -> None:
         """A further piece of the answer's text."""

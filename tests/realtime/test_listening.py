@@ -17,8 +17,7 @@ from perhop.realtime.effects import (
     TurnHint,
     VoiceActivity,
 )
-from perhop.realtime.server import RealtimeServer, ServerLimits
-from perhop.realtime.session import SessionConfig
+from perhop.realtime.server import ServerLimits
 
 
 def vad(**fields: Any) -> dict[str, Any]:
@@ -283,33 +282,6 @@ def test_another_format_drops_audio_of_the_old_one_and_time_goes_on() -> None:
         session.append(bytes(8 * WINDOW_MS))
         session.give(VoiceActivity(LOUD, session.heard_ms))
     assert session.last("input_audio_buffer.speech_started")["audio_start_ms"] == 320
-
-
-# -- transcription sessions -------------------------------------------------------------------------------------------
-
-
-def test_a_transcription_session_only_listens() -> None:
-    session = Session()
-    config = SessionConfig.default(kind="transcription").merged(
-        {"type": "transcription", "audio": {"input": {"transcription": {"model": "any"}}}}
-    )
-    session.server = RealtimeServer(config=config, now=0.0)
-    [created] = session.take(session.server.start(0.0))
-    assert created["session"]["object"] == "realtime.transcription_session"
-    session.forget()
-    session.hear(LOUD, 320)
-    session.hear(QUIET, 256)
-    item_id = session.last("input_audio_buffer.committed")["item_id"]
-    session.give(Transcript(item_id, "hello"))
-    assert types(session.frames) == [
-        "input_audio_buffer.speech_started",
-        "input_audio_buffer.speech_stopped",
-        "input_audio_buffer.committed",
-        "conversation.item.added",
-        "conversation.item.done",
-        "conversation.item.input_audio_transcription.completed",
-    ]
-    assert error_of(session.send("response.create"))["code"] == "invalid_event"
 
 
 # -- waiting for words ------------------------------------------------------------------------------------------------

@@ -168,12 +168,13 @@ def test_transcription_is_told_to_the_client_only_when_it_asked_for_it() -> None
         session.give(TranscriptDelta("item_1", "hel"))
         session.give(Transcript("item_1", "hello", seconds=0.6))
     assert not [f for f in silent.frames if "transcription" in f["type"]]
-    assert types(told.frames)[-3:] == [
+    assert types(told.frames)[-4:] == [
         "response.created",
+        "conversation.item.input_audio_transcription.delta",
         "conversation.item.input_audio_transcription.delta",
         "conversation.item.input_audio_transcription.completed",
     ]
-    assert told.frames[-2]["delta"] == "hel"
+    assert [frame["delta"] for frame in told.frames[-3:-1]] == ["hel", "lo"]
     assert told.frames[-1]["transcript"] == "hello"
     assert told.frames[-1]["usage"] == {"type": "duration", "seconds": 0.6}
     for session in (silent, told):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from perhop.brain.providers import (
     BrainError,
+    Expectation,
     Mind,
     MindProvider,
     Recogniser,
@@ -43,6 +45,9 @@ from perhop.realtime.turns import WINDOW_MS
 __all__ = ["LocalModel"]
 
 _log = structlog.get_logger(__name__)
+
+_PROMPT = 1_000
+"""Characters of a client's hint that recognisers are given."""
 
 
 class LocalModel(ServerDriver):
@@ -108,7 +113,7 @@ class LocalModel(ServerDriver):
                 if dropped is not None:
                     dropped.cancel()
             case Transcribe():
-                utterance = self._recogniser.open(self._mind.expect(self.server.items), lambda _: None)
+                utterance = self._recogniser.open(self._expectation(), lambda _: None)
                 utterance.feed(effect.audio)
                 self._spawn(self._transcribe(effect.item_id, utterance))
             case StartResponse():
@@ -146,10 +151,19 @@ class LocalModel(ServerDriver):
     def _open(self, effect: OpenUtterance) -> None:
         self._heard_so_far = ""
         self._utterance_item = effect.item_id
-        self._utterance = self._recogniser.open(
-            self._mind.expect(self.server.items), lambda text: self._partial(effect.item_id, text)
-        )
+        self._utterance = self._recogniser.open(self._expectation(), lambda text: self._partial(effect.item_id, text))
         self._utterance.feed(effect.audio)
+
+    def _expectation(self) -> Expectation:
+        """What may be said now. A transcription session talks about anything; the client may have given hints."""
+        config = self.server.config
+        expected = Expectation() if config.type == "transcription" else self._mind.expect(self.server.items)
+        hints = config.audio.input.transcription
+        if hints is None:
+            return expected
+        language = hints.language or (hints.languages[0] if hints.languages else expected.language)
+        prompt = " ".join(filter(None, [hints.prompt, ", ".join(hints.keywords or ())])) or expected.prompt
+        return replace(expected, language=language, prompt=prompt[:_PROMPT])
 
     def _partial(self, item_id: str, text: str) -> None:
         """The words so far say whether the caller has finished."""

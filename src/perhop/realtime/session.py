@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.session_fields import (
+    AudioInput,
     AudioSettings,
     FunctionTool,
     Modality,
@@ -17,6 +18,7 @@ from perhop.realtime.session_fields import (
     ToolChoice,
     ToolChoiceFunction,
     ToolChoiceMcp,
+    Transcription,
 )
 from perhop.realtime.wire import JsonObject, NullIsDefault, WireModel, clipped
 
@@ -39,6 +41,9 @@ DEFAULT_INSTRUCTIONS = (
 MaxTokens = Literal["inf"] | Annotated[int, Field(ge=1, le=4096)]
 SessionKind = Literal["realtime", "transcription"]
 LogprobsInclude = Literal["item.input_audio_transcription.logprobs"]
+
+BUILT_IN = Transcription(model="built-in")
+"""Transcription for which nobody named a model."""
 
 _TRANSCRIPTION_KEYS = frozenset({"type", "audio", "include"})
 _MERGED_OBJECTS = (
@@ -88,7 +93,9 @@ class SessionConfig(WireModel):
 
     @classmethod
     def default(cls, *, model: str = DEFAULT_MODEL, kind: SessionKind = "realtime") -> Self:
-        """What a session is before anybody configured it."""
+        """What a session is before anybody configured it. A transcription session has transcription switched on."""
+        if kind == "transcription":
+            return cls(type=kind, model=model, audio=AudioSettings(input=AudioInput(transcription=BUILT_IN)))
         return cls(type=kind, model=model)
 
     def merged(self, update: Mapping[str, Any]) -> Self:

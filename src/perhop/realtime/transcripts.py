@@ -23,6 +23,8 @@ class _Expected:
     entry: Entry
     deadline: float
     shown: bool
+    given: str = ""
+    """What the client was told in pieces."""
 
 
 class Transcripts:
@@ -54,18 +56,24 @@ class Transcripts:
     def delta(self, piece: TranscriptDelta) -> None:
         """A further piece of the words."""
         expected = self._expected.get(piece.item_id)
-        if expected is not None and expected.shown and piece.text:
+        if expected is not None:
+            self._add(expected, piece.text)
+
+    def _add(self, expected: _Expected, words: str) -> None:
+        if expected.shown and words:
+            expected.given += words
             self._core.emit(
                 ConversationItemInputAudioTranscriptionDelta(
                     event_id=self._core.event_id(),
-                    item_id=piece.item_id,
+                    item_id=expected.entry.id,
                     content_index=expected.entry.audio_index or 0,
-                    delta=piece.text,
+                    delta=words,
                 )
             )
 
     def complete(self, transcript: Transcript) -> bool:
-        """The final words.
+        """The final words. What of them no piece had told the client comes as one more piece first: clients that show
+        pieces only need no other way, and the pieces of a recogniser that gives none are one.
 
         Returns:
             Whether anybody was waiting for them.
@@ -74,6 +82,8 @@ class Transcripts:
         if expected is None:
             return False
         expected.entry.understood(transcript.text, shown=expected.shown)
+        if transcript.text.startswith(expected.given):
+            self._add(expected, transcript.text[len(expected.given) :])
         if expected.shown:
             seconds = transcript.seconds or expected.entry.audio_ms / 1000
             self._core.emit(

@@ -128,9 +128,8 @@ def test_a_wrong_setting_is_one_message_and_no_stack(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_without_keys_it_refuses_to_be_reachable(host: str) -> None:
-    result = perhop("serve", "--host", host)
+def test_without_keys_it_refuses_to_be_reachable() -> None:
+    result = perhop("serve", "--host", "0.0.0.0")
     assert result.returncode == 2
     assert "no API keys are configured" in result.stderr
     assert "perhop keys new" in result.stderr

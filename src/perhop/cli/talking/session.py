@@ -105,7 +105,6 @@ class _Conversation:
             else:
                 sender = asyncio.create_task(self._speak(question))
             await self._until(lambda: listener.answered, sender=sender)
-            await self._play_out()
         except ConnectionClosed:
             # The receiver has seen it too, and why.
             await receiver
@@ -125,7 +124,8 @@ class _Conversation:
         except TimeoutError:
             return
         await self._until(lambda: not self._listener.busy)
-        await self._play_out()
+        if not self._fast:
+            await asyncio.sleep(max(0.0, self._listener.plays_until - time.monotonic()))
 
     async def _type(self, text: str) -> None:
         self._view.you(text)
@@ -213,10 +213,6 @@ class _Conversation:
                 raise
         if sender is not None and sender.done() and not sender.cancelled():
             sender.result()
-
-    async def _play_out(self) -> None:
-        if not self._fast:
-            await asyncio.sleep(max(0.0, self._listener.plays_until - time.monotonic()))
 
     def _what_is_missing(self) -> str:
         waited = f"within {self._timeout_s:g} s"

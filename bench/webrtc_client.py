@@ -98,7 +98,7 @@ class LightPeer:
         if 127 < first < 192:
             self._receive_media(datagram)
         elif first < 4:
-            self._receive_stun(datagram, source)
+            self._receive_stun(datagram, source, now)
         elif self.dtls is not None:
             self.messages += self.dtls.receive(datagram)
             self._after_dtls(now)
@@ -143,7 +143,7 @@ class LightPeer:
         else:
             self.received.append(self.dtls.srtp.unprotect(datagram))
 
-    def _receive_stun(self, datagram: bytes, source: tuple[str, int]) -> None:
+    def _receive_stun(self, datagram: bytes, source: tuple[str, int], now: float) -> None:
         message = StunMessage.parse(datagram)
         if message.is_binding_request:
             key = self.local.password.encode()
@@ -152,14 +152,14 @@ class LightPeer:
             self.checked = True
             if self.dtls is not None:
                 self.dtls.start()
-                self._after_dtls(0.0)
+                self._after_dtls(now)
 
     def _after_dtls(self, now: float) -> None:
         if self.dtls is None:
             return
         self._out += self.dtls.outgoing()
         timeout = self.dtls.timeout()
-        self._dtls_at = None if timeout is None or not now else now + timeout
+        self._dtls_at = None if timeout is None else now + timeout
 
 
 def _find(pattern: str, text: str) -> str:

@@ -182,16 +182,8 @@ class Load:
 
     def run(self, *, until: float, result: LoadResult | None) -> None:
         """Talks and listens."""
-        count = len(self.callers)
-        step = INTERVAL / count
         while True:
-            now = time.monotonic()
-            due = self._start + self._slot * step
-            while due <= now:
-                self._turn(self.callers[self._slot % count], due, now, result)
-                self._slot += 1
-                due = self._start + self._slot * step
-                now = time.monotonic()
+            due, now = self._talk(result)
             if now >= until:
                 return
             wait = min(due, until) - now
@@ -204,6 +196,19 @@ class Load:
                 caller = self._by_fd[fd]
                 caller.hear(result, time.monotonic())
                 caller.flush()
+                self._talk(result)  # many may have been answered at once; the schedule does not wait for them
+
+    def _talk(self, result: LoadResult | None) -> tuple[float, float]:
+        """Has everyone speak whose turn it is; returns when the next one's is, and the time."""
+        count = len(self.callers)
+        step = INTERVAL / count
+        while True:
+            now = time.monotonic()
+            due = self._start + self._slot * step
+            if due > now:
+                return due, now
+            self._turn(self.callers[self._slot % count], due, now, result)
+            self._slot += 1
 
     def _turn(self, caller: Caller, due: float, now: float, result: LoadResult | None) -> None:
         if caller.peer.dtls is None:

@@ -26,12 +26,14 @@ class HandLoop:
     """The two methods of an event loop that these two need.
 
     Attributes:
-        late: by how much a timer is called late.
+        late: by how much a timer is called late, or early if negative.
+        calls: timers that were called.
     """
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.late = 0.0
+        self.calls = 0
         self._timers: list[tuple[float, int, Handle]] = []
 
     def time(self) -> float:
@@ -51,6 +53,7 @@ class HandLoop:
             when, _, handle = heapq.heappop(self._timers)
             self.now = max(self.now, when + self.late)
             if handle.callback is not None:
+                self.calls += 1
                 handle.callback()
         self.now = max(self.now, until)
 
@@ -118,6 +121,22 @@ def test_lateness_does_not_add_up(loop: HandLoop, pacer: Pacer) -> None:
     loop.late = 0.0009
     loop.run(1010.0)
     assert len(leg.turns) == 10 / 0.020 - 1
+
+
+def test_a_loop_that_calls_early_is_not_asked_again(loop: HandLoop, pacer: Pacer, deadlines: Deadlines) -> None:
+    leg = Leg()
+    loop.late = -0.0005
+    pacer.add(leg, loop.now)
+    loop.run(1001.0)
+    assert len(leg.turns) == 49
+    assert loop.calls <= 51
+    loop.calls = 0
+    pacer.close()
+    waiter = Waiter(deadlines, again=[1001.2, 1001.3])
+    deadlines.arm(waiter, 1001.1)
+    loop.run(1002.0)
+    assert waiter.calls == [1001.1, 1001.2, 1001.3]
+    assert loop.calls == 3
 
 
 def test_after_a_stall_everybody_gets_one_turn_and_no_burst(loop: HandLoop, pacer: Pacer) -> None:

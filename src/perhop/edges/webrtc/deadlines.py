@@ -7,9 +7,13 @@ import heapq
 import itertools
 from typing import Protocol
 
-__all__ = ["NEVER", "Deadlines", "Waiter"]
+__all__ = ["NEVER", "TIMER_RESOLUTION", "Deadlines", "Waiter"]
 
 NEVER = float("inf")
+
+TIMER_RESOLUTION = 0.001
+"""s; some event loops (uvloop) count in whole milliseconds and call half of one early. What is this close is due:
+asking for the rest of the time again would only spin."""
 
 
 class Waiter(Protocol):
@@ -72,11 +76,11 @@ class Deadlines:
         self._timer = None
         heap = self._heap
         try:
-            while heap and heap[0][0] <= now:
+            while heap and heap[0][0] <= now + TIMER_RESOLUTION:
                 when, _, waiter = heapq.heappop(heap)
                 if waiter.wake_at == when:
                     waiter.wake_at = NEVER
-                    waiter.on_deadline(now)
+                    waiter.on_deadline(max(now, when))
         finally:  # whatever is wrong with one waiter, the others are still called
             while heap and heap[0][2].wake_at != heap[0][0]:
                 heapq.heappop(heap)

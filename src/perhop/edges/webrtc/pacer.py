@@ -10,6 +10,7 @@ import asyncio
 from math import ceil, floor
 from typing import Protocol
 
+from perhop.edges.webrtc.deadlines import TIMER_RESOLUTION
 from perhop.realtime.audio import FRAME_MS
 
 __all__ = ["PHASES", "STEP", "Paced", "Pacer"]
@@ -81,7 +82,7 @@ class Pacer:
 
     def _tick(self) -> None:
         now = self._loop.time()
-        last = max(floor((now - self._start) / STEP), self._step + 1)
+        last = max(floor((now + TIMER_RESOLUTION - self._start) / STEP), self._step + 1)
         try:
             for step in range(max(self._step + 1, last - PHASES + 1), last + 1):
                 self._turn(step % PHASES, now)

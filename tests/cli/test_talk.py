@@ -93,7 +93,8 @@ async def test_an_answer_that_comes_before_the_recording_is_over_ends_the_conver
         await socket.recv()
         for event in answer:
             await socket.send(json.dumps(event))
-        await socket.wait_closed()
+        async for _ in socket:
+            pass
 
     async with websockets_serve(hasty, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
@@ -21,10 +21,15 @@ from perhop.errors import PerhopError
 from perhop.models.echo import EchoModel
 from perhop.models.local import LocalModel
 from perhop.telemetry.metrics import Metrics
+from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.registry import ToolRegistry
 from perhop.tools.runner import ToolRunner
+from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender, call_ended, call_started
 
 __all__ = ["create_app"]
+
+_WEBHOOK_LIMITS = OutgoingLimits(total_s=15.0, max_bytes=1 << 20, max_redirects=0)
+"""What a server may take to answer a webhook; what it says beyond the status interests nobody."""
 
 _ECHO = AgentSettings(
     name="echo",
@@ -66,6 +71,11 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     brain = build(settings.brain)
     stack.push_async_callback(brain.close)
     await brain.start()
+    guard = Guard(Reach.of(hosts=settings.outgoing.hosts, networks=settings.outgoing.networks))
+    stack.push_async_callback(guard.aclose)
+    # Ends after the calls have: that they are over is told too.
+    webhooks = WebhookSender(_webhook_endpoints(settings), _poster(guard), observe=metrics.webhook)
+    stack.push_async_callback(webhooks.close)
     runner = ToolRunner()
     stack.push_async_callback(runner.close)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
@@ -75,7 +85,8 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         {"local": ModelKind(lambda: _local_model(brain), extensions=True), "echo": ModelKind(EchoModel)},
         runner,
         max_calls=settings.limits.max_calls,
-        metrics=_call_metrics(metrics, client_secrets),
+        max_call_s=settings.limits.max_call_s,
+        metrics=_call_metrics(metrics, client_secrets, webhooks),
     )
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
@@ -125,22 +136,49 @@ def _webrtc_settings(settings: Settings) -> WebRTCSettings:
     return settings.webrtc.model_copy(update={"port": settings.server.port})
 
 
-def _call_metrics(metrics: Metrics, client_secrets: ClientSecretStore) -> CallMetrics:
+def _webhook_endpoints(settings: Settings) -> list[WebhookEndpoint]:
+    return [
+        WebhookEndpoint(
+            url=str(webhook.url),
+            key=SigningKey(webhook.secret.get_secret_value()),
+            events=frozenset(webhook.events),
+            tenant=webhook.tenant,
+        )
+        for webhook in settings.webhooks
+    ]
+
+
+def _poster(guard: Guard) -> Post:
+    async def post(url: str, *, content: bytes, headers: Mapping[str, str]) -> int:
+        response = await guard.request("POST", url, content=content, headers=headers, limits=_WEBHOOK_LIMITS)
+        return response.status_code
+
+    return post
+
+
+def _call_metrics(metrics: Metrics, client_secrets: ClientSecretStore, webhooks: WebhookSender) -> CallMetrics:
+    def started(call: Call) -> None:
+        agent = call.agent.name if call.agent is not None else None
+        metrics.call_started(transport=call.transport, agent=agent or "")
+        webhooks.send(call_started(call.id, tenant=call.tenant, agent=agent, transport=call.transport))
+
     def ended(call: Call) -> None:
         client_secrets.call_ended(call.id)
-        metrics.call_ended(
-            transport=call.transport,
-            reason=call.ended.value if call.ended is not None else "",
-            seconds=call.snapshot().duration_s,
+        reason = call.ended.value if call.ended is not None else ""
+        seconds = call.lifetime.seconds
+        metrics.call_ended(transport=call.transport, reason=reason, seconds=seconds)
+        webhooks.send(
+            call_ended(
+                call.id,
+                tenant=call.tenant,
+                agent=call.agent.name if call.agent is not None else None,
+                transport=call.transport,
+                reason=reason,
+                duration_s=seconds,
+            )
         )
 
-    return CallMetrics(
-        started=lambda call: metrics.call_started(
-            transport=call.transport, agent=call.agent.name if call.agent is not None else ""
-        ),
-        ended=ended,
-        first_audio=metrics.first_audio,
-    )
+    return CallMetrics(started=started, ended=ended, first_audio=metrics.first_audio)
 
 
 def _count_by_transport(calls: CallManager) -> dict[str, int]:

@@ -13,10 +13,13 @@ from perhop.config.settings import (
     KeySettings,
     LimitSettings,
     LogSettings,
+    OutgoingSettings,
     Scope,
     ServerSettings,
     Settings,
     TokenSettings,
+    WebhookEventName,
+    WebhookSettings,
     WebRTCSettings,
 )
 
@@ -28,10 +31,13 @@ __all__ = [
     "KeySettings",
     "LimitSettings",
     "LogSettings",
+    "OutgoingSettings",
     "Scope",
     "ServerSettings",
     "Settings",
     "TokenSettings",
     "WebRTCSettings",
+    "WebhookEventName",
+    "WebhookSettings",
     "load_settings",
 ]

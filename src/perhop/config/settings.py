@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 __all__ = [
     "AgentSettings",
@@ -15,11 +25,14 @@ __all__ = [
     "KeySettings",
     "LimitSettings",
     "LogSettings",
+    "OutgoingSettings",
     "Scope",
     "ServerSettings",
     "Settings",
     "TokenSettings",
     "WebRTCSettings",
+    "WebhookEventName",
+    "WebhookSettings",
 ]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -27,8 +40,14 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 ToolReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
+WebhookEventName = Literal["realtime.call.incoming", "perhop.call.started", "perhop.call.ended"]
+"""What webhooks tell: a telephone rings and waits to be accepted; a call began; a call is over."""
+
 Scope = Literal["calls", "tokens", "stats", "admin"]
 """What an API key may do: start and end calls; mint client secrets; read calls and metrics; everything."""
+
+
+_SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}")
 
 
 class _Table(BaseModel):
@@ -189,7 +208,7 @@ class LimitSettings(_Table):
 
     Attributes:
         max_calls: live calls; a further one gets 503.
-        max_call_s: length of a call; then ``session_expired`` and close 1001.
+        max_call_s: length of a call, which its session's ``expires_at`` shows; then ``session_expired`` and close 1001.
         max_message_bytes: one WebSocket message.
         max_body_bytes: one HTTP request body that is not an SDP offer.
         max_sdp_bytes: one SDP offer.
@@ -197,7 +216,9 @@ class LimitSettings(_Table):
         messages_per_s: WebSocket messages read a second, after a burst of ``message_burst``; the rest waits in the
             client's own socket.
         send_queue_bytes: what may wait for a WebSocket caller who does not read; beyond it the call is closed.
-        calls_per_minute: calls that one client address may start.
+        calls_per_minute: calls that one client address may start or begin to control.
+        request_s: from the connection, or the first byte of a further request, to the end of that request.
+        ping_s: how often a WebSocket is pinged, and how long the answer may take.
     """
 
     max_calls: Annotated[int, Field(ge=1)] = 500
@@ -210,6 +231,45 @@ class LimitSettings(_Table):
     message_burst: Annotated[int, Field(ge=1)] = 20_000
     send_queue_bytes: Annotated[int, Field(ge=65_536)] = 16 << 20
     calls_per_minute: Annotated[int, Field(ge=1)] = 6000
+    request_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    ping_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+
+
+class OutgoingSettings(_Table):
+    """``[outgoing]``: where requests of Perhop may go beyond public addresses; nowhere by default.
+
+    Attributes:
+        hosts: names that may resolve to loopback and private addresses.
+        networks: addresses that may always be reached.
+    """
+
+    hosts: tuple[str, ...] = ()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+class WebhookSettings(_Table):
+    """``[[webhooks]]``: a server that is told of calls. A private address also has to be allowed in ``[outgoing]``.
+
+    Attributes:
+        secret: ``whsec_`` and the base64 of at least 24 random bytes; signs what is sent.
+        events: what to tell.
+        tenant: whose calls; everybody's when unset.
+    """
+
+    url: HttpUrl
+    secret: SecretStr
+    events: tuple[WebhookEventName, ...] = ("realtime.call.incoming", "perhop.call.started", "perhop.call.ended")
+    tenant: Name | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _secret_can_sign(cls, secret: SecretStr) -> SecretStr:
+        if not _SIGNING_SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError(
+                "must be 'whsec_' and the base64 of at least 24 bytes; make one with: "
+                "echo whsec_$(openssl rand -base64 32)"
+            )
+        return secret
 
 
 class LogSettings(_Table):
@@ -233,8 +293,10 @@ class Settings(_Table):
     tokens: TokenSettings = TokenSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    outgoing: OutgoingSettings = OutgoingSettings()
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()
+    webhooks: tuple[WebhookSettings, ...] = ()
     echo: bool = False
     file: Path | None = None
 

@@ -85,6 +85,12 @@ class Metrics:
             registry=self.registry,
         )
         self._secrets = Counter("perhop_client_secrets", "Client secrets minted.", registry=self.registry)
+        self._webhooks = Counter(
+            "perhop_webhooks",
+            "Attempts to deliver webhooks, by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._refused = Counter("perhop_refused", "Requests refused, by error code.", ["code"], registry=self.registry)
 
     def watch_calls(self, count: Callable[[], dict[str, int]]) -> None:
@@ -121,6 +127,10 @@ class Metrics:
     def secret_minted(self) -> None:
         """A client secret was handed out."""
         self._secrets.inc()
+
+    def webhook(self, outcome: str) -> None:
+        """A webhook was delivered, put off, given up or dropped."""
+        self._webhooks.labels(outcome).inc()
 
     def refused(self, code: str) -> None:
         """A request was refused with this error code of ours."""

@@ -14,6 +14,7 @@ from perhop.api.addresses import client_address, own_origin
 from perhop.api.auth import Authenticator, Principal
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.errors import ApiError
+from perhop.api.telephones import NoTelephones, TelephoneCalls
 from perhop.call.agents import Agent, AgentRegistry, UnknownAgentError
 from perhop.call.call import Call
 from perhop.call.legs import CallerLeg, EndReason
@@ -48,6 +49,7 @@ class Services:
         missing: names of the parts that are not ready to take calls; empty when all are.
         draining: the process is about to end and takes no new calls.
         clock: seconds, monotonic; for rate limits.
+        telephones: calls that ring before they are answered.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Services:
     missing: Callable[[], Sequence[str]] = tuple
     draining: bool = False
     clock: Callable[[], float] = time.monotonic
+    telephones: TelephoneCalls = field(default_factory=NoTelephones)
     auth: Authenticator = field(init=False)
     call_rate: RateLimiter = field(init=False)
     token_rate: RateLimiter = field(init=False)

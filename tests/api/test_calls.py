@@ -298,3 +298,13 @@ class TestClientSecrets:
             same = await client.post("/v1/realtime/calls?agent=oneroof", content=OFFER, headers=headers)
         assert (other.status_code, same.status_code) == (403, 201)
         assert other.json()["error"]["code"] == "agent_not_allowed"
+
+    async def test_of_no_agent_leave_the_choice_to_the_call(self, world: World) -> None:
+        async with world.client() as client:
+            minted = await client.post("/v1/realtime/client_secrets")
+            headers = {**SDP, **bearer(minted.json()["value"])}
+            opened = await client.post("/v1/realtime/calls?agent=oneroof", content=OFFER, headers=headers)
+        assert opened.status_code == 201
+        (call,) = world.services.calls.live()
+        assert call.agent is not None
+        assert call.agent.name == "oneroof"

@@ -142,7 +142,7 @@ def choose_agent(services: Services, principal: Principal, name: str | None) -> 
     Raises:
         ApiError: 404, there is no such agent; 403, the client secret is for another one.
     """
-    if principal.secret is not None:
+    if principal.secret is not None and principal.secret.agent is not None:
         if name and name != principal.secret.agent:
             raise ApiError(403, "agent_not_allowed", "This client secret was made for another agent.", param="agent")
         name = principal.secret.agent

@@ -35,9 +35,12 @@ class LightPeer:
 
     Args:
         host, port: where it receives, for its own candidate; a lite peer does not need to know.
+        identity: its certificate, if not the one all of them share.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 9, data: bool = False) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 9, data: bool = False, identity: DtlsIdentity | None = None
+    ) -> None:
         self.local = IceCredentials.generate()
         self.remote = IceCredentials("", "")
         self.target: tuple[str, int] = ("", 0)
@@ -46,7 +49,7 @@ class LightPeer:
         self.messages: list[bytes] = []
         self.checked = False
         self.dtls: DtlsSession | None = None
-        self._identity = shared_identity()
+        self._identity = identity or shared_identity()
         self._host, self._port, self._data = host, port, data
         self._out: list[bytes] = []
         self._next_check = 0.0

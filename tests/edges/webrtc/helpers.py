@@ -10,6 +10,7 @@ from bench.webrtc_client import OPUS, LightPeer
 from perhop.call.legs import EndReason
 from perhop.config import WebRTCSettings
 from perhop.edges.webrtc import WebRTCEdge, WebRTCLeg
+from perhop.media.dtls import DtlsIdentity
 from perhop.media.ice import Address
 from perhop.media.opus import OpusEncoder
 from perhop.media.rtcp import ReceiverReport, ReportBlock, SenderReport, pack_compound, parse_compound
@@ -120,11 +121,19 @@ class Caller:
         reported_at: when the last RTCP came.
     """
 
-    def __init__(self, network: Network, edge: WebRTCEdge, *, port: int = 5000, attach: bool = True) -> None:
+    def __init__(
+        self,
+        network: Network,
+        edge: WebRTCEdge,
+        *,
+        port: int = 5000,
+        attach: bool = True,
+        identity: DtlsIdentity | None = None,
+    ) -> None:
         self.network = network
         self.loop = asyncio.get_running_loop()
         self.address: Address = ("192.0.2.7", port)
-        self.peer = LightPeer()
+        self.peer = LightPeer(identity=identity)
         self.sink = RecordingSink()
         self.leg = edge.answer(self.peer.offer)
         if attach:

@@ -7,14 +7,24 @@ import random
 
 import pytest
 from bench.webrtc_client import LightPeer
+from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.edges.webrtc.helpers import Caller, Network, chunk, open_edge
+from tests.media.test_dtls import other_identity
 from tests.virtual_time import run_virtual
 
 from perhop.call.legs import EndReason
 from perhop.errors import LimitExceededError
 from perhop.media import stun
-from perhop.media.sdp import SdpError
+from perhop.media.dtls import DtlsIdentity, DtlsSession
+from perhop.media.sdp import Fingerprint, SdpError
 from perhop.realtime.audio import FRAME_BYTES
+
+
+def edge_fingerprint(caller: Caller) -> Fingerprint:
+    """What the answer says of the edge's certificate."""
+    line = next(line for line in caller.leg.answer_sdp.splitlines() if line.startswith("a=fingerprint:sha-256 "))
+    return Fingerprint("sha-256", bytes.fromhex(line.split()[1].replace(":", "")))
+
 
 STRANGER = ("198.51.100.66", 666)
 
@@ -31,6 +41,31 @@ def test_callers_behind_one_address_are_told_apart() -> None:
             for _ in range(count):
                 caller.send(caller.rtp())
         assert [len(c.sink.audio) // FRAME_BYTES for c in callers] == list(range(1, 21))
+
+    run_virtual(main())
+
+
+def test_a_caller_with_an_rsa_certificate_is_served() -> None:
+    async def main() -> None:
+        network = Network()
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        identity = other_identity(key, b"ECDHE-ECDSA-AES128-GCM-SHA256", b"SRTP_AES128_CM_SHA1_80")
+        caller = await Caller(network, open_edge(network), identity=identity).connected()
+        await caller.talk(3)
+        assert len(caller.sink.audio) == 3 * FRAME_BYTES
+
+    run_virtual(main())
+
+
+def test_a_caller_with_another_certificate_than_it_offered_is_refused() -> None:
+    async def main() -> None:
+        network = Network()
+        caller = Caller(network, open_edge(network), identity=DtlsIdentity())
+        assert caller.peer.dtls is not None
+        caller.peer.dtls = DtlsSession(DtlsIdentity(), "client", fingerprints=[edge_fingerprint(caller)])
+        await asyncio.sleep(3)
+        assert caller.sink.closed == [EndReason.CALLER_NEVER_CONNECTED]
+        assert not caller.sink.audio
 
     run_virtual(main())
 

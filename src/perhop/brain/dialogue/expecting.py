@@ -24,7 +24,7 @@ class Grammars:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._known: dict[tuple[str, str | None], Expectation] = {}
+        self._known: dict[tuple[str, str | None, bool], Expectation] = {}
         labels = [
             choice.label for tool in domain.tools.values() for slot in tool.slots.values() for choice in slot.choices
         ]
@@ -36,19 +36,20 @@ class Grammars:
         form = state.form
         confirming = form is not None and form.stage in (Stage.CONFIRMING, Stage.CHANGING, Stage.FAILED)
         asked = form.asked if form is not None and form.stage is Stage.ASKING else None
-        key = (form.tool if form is not None and (asked or confirming) else "", asked)
+        again = form is not None and asked is not None and form.tries > 0
+        key = (form.tool if form is not None and (asked or confirming) else "", asked, again)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._build(*key)
         return found
 
-    def _build(self, name: str, asked: str | None) -> Expectation:
+    def _build(self, name: str, asked: str | None, again: bool) -> Expectation:
         tool = self._domain.tools.get(name)
         slot = tool.slots.get(asked) if tool and asked else None
         prompt = f"{slot.prompt or slot.noun}. {self._prompt}"[:_MAX_PROMPT] if slot else self._prompt
         if not self._domain.tools or (slot is not None and _only_free(slot)):
             return Expectation(prompt=prompt)
-        grammar = build_grammar(self._domain, asked=slot, confirming=tool if slot is None else None)
+        grammar = build_grammar(self._domain, tool=tool, asked=slot, again=again)
         return Expectation(grammar=grammar.text, pronunciations=dict(grammar.pronunciations), prompt=prompt)
 
 

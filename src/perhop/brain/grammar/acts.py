@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from perhop.text.words import vocabulary
 
-__all__ = ["FILLERS", "PHRASES", "Act", "read_act", "strip_fillers"]
+__all__ = ["COMMON", "FILLERS", "PHRASES", "Act", "read_act", "strip_fillers"]
 
 
 class Act(StrEnum):
@@ -81,6 +81,33 @@ PHRASES: dict[Act, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Every phrase is understood whole or politely wrapped; those of YES and NO also in front of more ("no, saturday")."""
+
+COMMON: dict[Act, tuple[str, ...]] = {
+    Act.YES: (
+        "yes",
+        "yeah",
+        "yep",
+        "correct",
+        "that's right",
+        "that's correct",
+        "sure",
+        "okay",
+        "go ahead",
+        "sounds good",
+    ),
+    Act.NO: ("no", "nope", "no thanks", "no thank you", "that's wrong", "not really"),
+    Act.REPEAT: ("repeat that", "say that again", "pardon", "what did you say"),
+    Act.RESTART: ("start over",),
+    Act.CANCEL: ("cancel", "cancel that", "never mind", "forget it", "stop"),
+    Act.HUMAN: ("(talk | speak) to (a human | a person | someone | an agent)", "operator", "representative"),
+    Act.HELP: ("help", "what can you do", "what are my options"),
+    Act.MORE: ("more", "tell me more", "what else"),
+    Act.WAIT: ("one moment", "hold on", "just a second"),
+    Act.HELLO: ("hello", "hi"),
+    Act.THANKS: ("thank you", "thanks"),
+    Act.BYE: ("goodbye", "bye", "that's all", "nothing else", "thank you goodbye"),
+}
+"""The commonest of them as JSGF, for a recogniser: every further phrase costs it some certainty about the others."""
 
 FILLERS = frozenset(vocabulary("uh um er erm ah hmm mm uhm umm like well so oh and actually please just , ."))
 _LEADING = FILLERS | frozenset(vocabulary("okay ok alright but then now maybe"))

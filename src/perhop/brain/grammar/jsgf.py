@@ -8,13 +8,14 @@ possible; the state only adds the short answers that its question calls for.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import Literal
 
-from perhop.brain.grammar.acts import PHRASES, Act
+from perhop.brain.grammar.acts import COMMON, Act
 from perhop.brain.grammar.pointing import POINTING
 from perhop.brain.grammar.samples import Cues
-from perhop.brain.grammar.schema import Kind, Slot, Tool
+from perhop.brain.grammar.schema import Kind, Slot, Tool, stem
 from perhop.brain.grammar.spoken_rules import RULES, alternatives, speakable, value_rule
 from perhop.brain.grammar.understand import Domain
 
@@ -35,6 +36,21 @@ _WEAK = frozenset({Kind.CODE, Kind.EMAIL, Kind.INTEGER, Kind.MONEY, Kind.NAME, K
 """Kinds whose bare value means nothing unless it was asked for."""
 _ONLY_ASKED = frozenset({Kind.CODE, Kind.EMAIL, Kind.NAME})
 """Kinds whose rules are too wide to be offered at any time."""
+_FIXES = "make it | make that | change it to | i meant | i said | actually"
+_SHORT_CUES: dict[Kind, tuple[str, ...]] = {
+    Kind.DATE: ("on", "for"),
+    Kind.PHONE: (),
+    Kind.TIME: ("at", "around"),
+}
+"""Cues of one syllable that are worth what they cost in false hearing."""
+_CARRIERS: dict[Kind, tuple[str, ...]] = {
+    Kind.EMAIL: ("my email is",),
+    Kind.NAME: ("my name is", "the name is", "i'm", "this is", "under"),
+    Kind.PHONE: ("my number is", "area code"),
+    Kind.TIME: ("at", "around"),
+}
+_ASKED_POLITELY = (Act.REPEAT, Act.RESTART, Act.CANCEL, Act.HUMAN, Act.HELP, Act.MORE)
+_LIKELY, _POSSIBLE, _UNLIKELY = "1.0", "0.3", "0.01"
 _MAX_CUES = 8
 _REFERENCE = re.compile(r"<([a-z_0-9]+)>")
 _TOKEN = re.compile(r"[a-z']+")
@@ -62,37 +78,35 @@ class Grammar:
         return frozenset(word for word in self.words() if word not in dictionary and word not in self.pronunciations)
 
 
-def build_grammar(domain: Domain, *, asked: Slot | None = None, confirming: Tool | None = None) -> Grammar:
+def build_grammar(
+    domain: Domain, *, tool: Tool | None = None, asked: Slot | None = None, again: bool = False
+) -> Grammar:
     """The grammar for a dialogue state.
 
     Args:
         domain: the tools.
-        asked: the slot that was just asked for: its bare values become sentences.
-        confirming: the tool being confirmed: its slots can be named ("change the time").
+        tool: the one whose form is in hand; without ``asked`` it is being confirmed or changed.
+        asked: its slot that was just asked for: bare values of it become sentences.
+        again: whether that was asked for in vain before: a name is then expected to be spelled.
     """
     rules: dict[str, str] = {}
-    phrases = _phrases(domain, rules)
-    openers = [_request(domain)] if domain.tools else []
-    openers += [f"({alternatives(PHRASES[Act.YES])})", f"({alternatives(PHRASES[Act.NO])}) [<fix>]", "<fix>"]
-    if confirming is not None:
-        nouns = alternatives(speakable(slot.noun) for slot in confirming.slots.values())
-        openers.append(f"[change] [the] ({nouns})" if nouns else "")
-    rules["fix"] = "make it | make that | change it to | i meant | i mean | i said | actually | sorry"
-    rules["opener"] = alternatives(openers)
-    rules["filler"] = "um | uh | well | okay | so | and"
-    sentences = ["[<filler>] [<opener>] [<phrases>] [please]", _acts()]
-    if phrases:
-        rules["phrase"] = alternatives(phrases)
-        rules["phrases"] = "[<filler>] <phrase> [<phrases>]"
-    else:
-        sentences[0] = "[<filler>] [<opener>] [please]"
-    answer = _answer(asked)
-    if answer:
-        rules["answer"] = answer
-        sentences = [f"/1.0/ {sentence}" for sentence in sentences]
-        sentences.insert(0, "/2.0/ [<filler>] <answer> [please]")
+    sentences = []
+    answer = _answer(asked, again=again) if asked is not None else ""
+    # Wide values close the sentence: the end of every name times the beginning of everything else is a large grammar.
+    apart = asked is not None and asked.kind in _ONLY_ASKED
+    if answer and apart:
+        sentences.append(f"/{_LIKELY}/ {answer} [please]")
+    for number, (name, each) in enumerate(domain.tools.items(), start=1):
+        openers = _openings(domain, each)
+        if tool is not None and name == tool.name:
+            openers += _changes(tool) if asked is None else [answer] if answer and not apart else []
+        lead = alternatives(openers)
+        rules[f"tail_{number}"] = _tail(domain, each, rules)
+        weight = _LIKELY if tool is None or name == tool.name else _UNLIKELY
+        sentences.append(f"/{weight}/ [okay | and] {f'[{lead}] ' if lead else ''}<tail_{number}> [please]")
+    sentences.append(f"/{_POSSIBLE if tool is None or asked else _LIKELY}/ {_acts()}")
     text = _assemble("\n  | ".join(sentences), rules)
-    pronunciations = {word: phones for tool in domain.tools.values() for word, phones in tool.pronunciations.items()}
+    pronunciations = {word: phones for each in domain.tools.values() for word, phones in each.pronunciations.items()}
     return Grammar(text, pronunciations)
 
 
@@ -110,105 +124,109 @@ def _assemble(utterance: str, rules: dict[str, str]) -> str:
     return "\n".join([*lines, *(f"<{name}> = {available[name]};" for name in order)]) + "\n"
 
 
-def _phrases(domain: Domain, rules: dict[str, str]) -> list[str]:
-    """A phrase for every slot, with its cues; slots that sound the same share one."""
-    found: dict[str, None] = {}
-    numbers: dict[str, str] = {}
-    for name, tool in domain.tools.items():
-        for slot in tool.slots.values():
-            value = None if slot.kind in _ONLY_ASKED else value_rule(slot)
-            if value is None:
-                continue
-            if value not in numbers:
-                numbers[value] = (
-                    value if value.startswith("<") and value.count("<") == 1 and value.endswith(">") else ""
-                )
-                if not numbers[value]:
-                    rule = f"value_{len(numbers)}"
-                    rules[rule] = value
-                    numbers[value] = f"<{rule}>"
-            found[_phrase(slot, numbers[value], domain.cues[name][slot.name])] = None
-    if any(slot.reference for tool in domain.tools.values() for slot in tool.slots.values()):
-        found[alternatives(POINTING)] = None
-    return list(found)
+def _tail(domain: Domain, tool: Tool, rules: dict[str, str]) -> str:
+    """The slots of a tool in the order its samples have them, any of them left out."""
+    order: dict[str, None] = {}
+    for sample in sorted(domain.samples[tool.name], key=lambda sample: -len(sample.slots)):
+        order |= dict.fromkeys(name for name in sample.slots if name in tool.slots)
+    order |= dict.fromkeys(tool.slots)
+    phrases = [_phrase(tool.slots[name], domain.cues[tool.name][name], rules) for name in order]
+    kinds = [tool.slots[name].kind for name in order]
+    if Kind.DATE in kinds and Kind.TIME in kinds:
+        # "at two on friday" is as good as "on friday at two".
+        first = min(kinds.index(Kind.DATE), kinds.index(Kind.TIME))
+        phrases.append(phrases[first])
+    return " ".join(f"[{phrase}]" for phrase in phrases if phrase) or "<NULL>"
 
 
-def _phrase(slot: Slot, value: str, cues: Cues) -> str:
-    before = alternatives(_cue_texts(cues.before))
-    after = alternatives(_cue_texts(cues.after))
-    tail = f" [{after}]" if after else ""
-    head = "[a | the] " if slot.kind in (Kind.CHOICE, Kind.INTEGER) else ""
+def _phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
+    """A slot's value with its cues.
+
+    Nothing here is so short and so free that a recogniser would put it where there is only noise: a value that is a
+    lone number needs its cue, and "it" needs a verb.
+    """
+    before, after = _cue_texts(slot, cues)
+    if slot.reference:
+        return (f"[{alternatives(before)}] " if before else "") + f"({alternatives(POINTING)})"
+    value = None if slot.kind in _ONLY_ASKED else value_rule(slot)
+    if value is None:
+        return ""
+    if not re.fullmatch(r"<\w+>", value):
+        name = next((name for name, body in rules.items() if body == value), f"value_{len(rules)}")
+        rules[name] = value
+        value = f"<{name}>"
+    if slot.kind is Kind.CHOICE and not slot.open:
+        value = f"[the] {value}"
     if slot.kind not in _WEAK:
-        return f"[{before}] {head}{value}{tail}" if before else f"{head}{value}{tail}"
-    cued = [f"({before}) {head}{value}{tail}"] if before else []
-    return " | ".join([*cued, f"{head}{value} ({after})"] if after else cued)
+        return (f"[{alternatives(before)}] " if before else "") + value + (f" [{alternatives(after)}]" if after else "")
+    if after:
+        return f"{value} ({alternatives(after)})"
+    return f"({alternatives(before)}) {value}" if before else ""
 
 
-def _cue_texts(cues: Iterable[tuple[str, ...]]) -> list[str]:
-    texts = [speakable(" ".join(cue)) for cue in cues]
-    return [text for text in texts if text][:_MAX_CUES]
+def _cue_texts(slot: Slot, cues: Cues) -> tuple[list[str], list[str]]:
+    """The cues before and after a value, as they are said; "bedrooms is two" is understood, but nobody says it."""
+    noun = {stem(word) for word in slot.noun.split()}
+    before = [cue for cue in cues.before if not {stem(word) for word in cue} <= noun | {"is"}]
+    if slot.kind in _SHORT_CUES:
+        before = [cue for cue in before if len(cue) > 1 or cue[0] in _SHORT_CUES[slot.kind]]
+    texts = [[speakable(" ".join(cue)) for cue in side] for side in (before, cues.after)]
+    return [text for text in texts[0] if text][:_MAX_CUES], [text for text in texts[1] if text][:_MAX_CUES]
 
 
-def _request(domain: Domain) -> str:
-    """How requests open: "[please] book a viewing", "show me a", "i'm looking for"."""
-    acting: dict[str, None] = {}
-    looking: dict[str, None] = {}
-    literal: dict[str, None] = {}
-    for name, tool in domain.tools.items():
-        leads = [sample.lead for sample in domain.samples[name]] + [tuple(speakable(tool.title).split())]
-        for lead in leads:
-            _sort_lead(speakable(" ".join(lead)), acting, looking, literal, effect=tool.effect)
-    polite = f"[{alternatives(_POLITE)}]"
-    found = []
-    if acting:
-        found.append(f"{polite} ({alternatives(acting)})")
-    if looking:
-        objects = alternatives(looking)
-        tail = f" [{objects}]" if objects else ""
-        found.append(f"{polite} ({alternatives(_LOOK)}) [a | an | the | some | any]{tail}")
-    found += literal
-    return alternatives(found)
+def _openings(domain: Domain, tool: Tool) -> list[str]:
+    """How requests for a tool open: "[please] book a viewing", "show me a", "i'm looking for"."""
+    found: dict[str, dict[str, None]] = {"act": {}, "look": {}, "as is": {}}
+    refers = any(slot.reference for slot in tool.slots.values())
+    for lead in [*(sample.lead for sample in domain.samples[tool.name]), tuple(speakable(tool.title).split())]:
+        kind, text = _opening(speakable(" ".join(lead)), effect=tool.effect)
+        found[kind][text] = None
+        if refers and kind == "act" and " " not in text:
+            found[kind][f"{text} (it | that one | this one)"] = None
+    requests = [alternatives(found["act"])] if found["act"] else []
+    if found["look"]:
+        objects = alternatives(found["look"])
+        requests.append(f"({alternatives(_LOOK)}) [a | an | the | some | any]{f' [{objects}]' if objects else ''}")
+    return [*([f"[{alternatives(_POLITE)}] ({alternatives(requests)})"] if requests else []), *found["as is"]]
 
 
-def _sort_lead(
-    lead: str, acting: dict[str, None], looking: dict[str, None], literal: dict[str, None], *, effect: bool
-) -> None:
-    """Puts the opening of a sample where it belongs: something to do, something to look for, or words as they are."""
+def _changes(tool: Tool) -> list[str]:
+    """What opens an utterance while a tool is being confirmed."""
+    nouns = alternatives(speakable(slot.noun) for slot in tool.slots.values())
+    change = [f"[change] the ({nouns})"] if nouns else []
+    return [f"yes | (no | nope) [{_FIXES}] | {_FIXES}", *change]
+
+
+def _opening(lead: str, *, effect: bool) -> tuple[Literal["act", "look", "as is"], str]:
+    """What the opening of a sample is: something to do, something to look for (and what), or words as they are."""
     polite = next((p for p in sorted(_POLITE, key=len, reverse=True) if lead == p or lead.startswith(p + " ")), "")
     rest = lead[len(polite) :].strip()
     look = next((p for p in sorted(_LOOK, key=len, reverse=True) if rest == p or rest.startswith(p + " ")), "")
-    look_at_start = look or next((p for p in _LOOK if lead == p or lead.startswith(p + " ")), "")
-    if look_at_start:
-        words = (rest if look else lead)[len(look_at_start) :].split()
+    if not look and not polite:
+        look = next((p for p in _LOOK if lead == p or lead.startswith(p + " ")), "")
+    if look:
+        words = rest[len(look) :].split()
         while words and words[0] in _ARTICLES:
             words.pop(0)
-        looking[" ".join(words)] = None
-    elif rest and (polite or effect or not lead.startswith(_QUESTIONS)):
-        acting[rest] = None
-    elif lead:
-        literal[lead] = None
+        return "look", " ".join(words)
+    if rest and (polite or effect or not lead.startswith(_QUESTIONS)):
+        return "act", rest
+    return "as is", lead
 
 
 def _acts() -> str:
-    """Everything about the conversation itself, but for yes and no."""
-    asked = [
-        text for act in (Act.REPEAT, Act.RESTART, Act.CANCEL, Act.HUMAN, Act.HELP, Act.MORE) for text in PHRASES[act]
-    ]
-    said = [text for act in (Act.WAIT, Act.HELLO, Act.THANKS, Act.BYE) for text in PHRASES[act]]
-    polite = "[can you | could you | i want to | i'd like to | please]"
-    return f"{polite} ({alternatives(asked)}) [please] | {alternatives(said)}"
+    """What is said about the conversation itself."""
+    asked = alternatives(text for act in _ASKED_POLITELY for text in COMMON[act])
+    said = alternatives(text for act in Act if act not in _ASKED_POLITELY for text in COMMON[act])
+    return f"([can you | could you | can i | i want to | i'd like to | please] ({asked}) | {said}) [please]"
 
 
-def _answer(asked: Slot | None) -> str:
-    """What only makes sense as the answer to a question."""
-    if asked is None or asked.kind is Kind.BOOLEAN or asked.kind not in _WEAK:
+def _answer(asked: Slot, *, again: bool) -> str:
+    """The bare value of a slot, with the few words people put in front of it."""
+    if asked.kind is Kind.DATE:
+        return "[on] <date_answer>"
+    if asked.kind not in _WEAK:
         return ""
-    value = value_rule(asked)
-    carriers = "it's | it is | make it"
-    if asked.kind is Kind.NAME:
-        carriers += " | my name is | the name is | i'm | this is | under"
-    if asked.kind in (Kind.PHONE, Kind.EMAIL):
-        carriers += " | my number is | area code" if asked.kind is Kind.PHONE else " | my email is"
-    if asked.kind is Kind.TIME:
-        carriers += " | at | around"
-    return f"[{carriers}] ({value})" if value else ""
+    carriers = ["it's", "it is", "make it", *_CARRIERS.get(asked.kind, ())]
+    value = "<spelled_name>" if asked.kind is Kind.NAME and again else value_rule(asked)
+    return f"[{alternatives(carriers)}] ({value})" if value else ""

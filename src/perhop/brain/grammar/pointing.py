@@ -11,10 +11,8 @@ from perhop.text.words import split, vocabulary, word_at
 __all__ = ["POINTING", "Pointer", "read_pointer"]
 
 POINTING = (
-    "the (first | second | third | fourth | fifth | last | next) one",
-    "(first | second | third | last) one",
+    "[the] (/8.0/ first | /6.0/ second | /4.0/ third | /2.0/ fourth | /1.0/ fifth | /4.0/ last) one",
     "(number | option) (one | two | three | four | five)",
-    "that one", "this one", "it",
 )  # fmt: skip
 """The same as JSGF alternatives."""
 

@@ -106,7 +106,7 @@ def _nouns(slot: Slot) -> list[tuple[str, ...]]:
     last = words[-1] if words else ""
     if len(last) > 3 and last.endswith("s") and not last.endswith("ss"):
         forms.append((*words[:-1], last[:-1]))
-    elif last:
+    elif last and slot.kind in (Kind.INTEGER, Kind.NUMBER):
         forms.append((*words[:-1], last + "s"))
     return [form for form in forms if form]
 

@@ -88,7 +88,6 @@ def test_a_created_item_is_shown_without_nulls() -> None:
         },
         {"type": "function_call", "name": "f", "call_id": "c1", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c1", "output": "1"},
-        {"type": "mcp_approval_response", "id": "mcpr_1", "approval_request_id": "mcp_1", "approve": True},
     ],
     ids=lambda item: f"{item['type']}-{item.get('role', '')}",
 )

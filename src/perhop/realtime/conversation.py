@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import pybase64
 
-from perhop.realtime.items import ContentPart, FunctionCallItem, FunctionCallOutputItem, Item, MessageItem
+from perhop.realtime.items import (
+    ContentPart,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    Item,
+    McpCallItem,
+    MessageItem,
+)
 
 __all__ = ["Conversation", "Entry"]
 
@@ -52,6 +59,8 @@ class Entry:
             return sum(len(part.words()) + len(part.image_url or "") for part in item.content)
         if isinstance(item, FunctionCallItem):
             return len(item.arguments)
+        if isinstance(item, McpCallItem):
+            return len(item.arguments) + len(item.output or "")
         return len(item.output) if isinstance(item, FunctionCallOutputItem) else 0
 
     @property
@@ -171,6 +180,12 @@ class Conversation:
         for item_id in fallen:
             self.remove(item_id)
         return fallen
+
+    def resize(self, entry: Entry) -> None:
+        """Counts an item again whose content has grown."""
+        if entry.id in self._entries and not entry.removed:
+            self.size += entry.size - entry.counted
+            entry.counted = entry.size
 
     def position_after(self, item_id: str) -> int | None:
         """Where an item that follows ``item_id`` goes; None when there is no such item."""

@@ -12,21 +12,37 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from perhop.realtime.items import Item
+from perhop.realtime.mcp.effects import (
+    CallMcpTool,
+    ListMcpTools,
+    McpCallDone,
+    McpCallFailed,
+    McpListFailed,
+    McpToolsListed,
+    ReleaseMcpServer,
+)
 
 __all__ = [
     "BrainInput",
+    "CallMcpTool",
     "CancelResponse",
     "CloseSession",
     "CloseUtterance",
     "Completeness",
     "DropUtterance",
     "Effect",
+    "ListMcpTools",
+    "McpCallDone",
+    "McpCallFailed",
+    "McpListFailed",
+    "McpToolsListed",
     "OpenUtterance",
     "OutputAudio",
     "OutputDone",
     "OutputFailed",
     "OutputFunctionCall",
     "OutputText",
+    "ReleaseMcpServer",
     "StartResponse",
     "Transcribe",
     "Transcript",
@@ -78,10 +94,13 @@ class Transcribe:
 class StartResponse:
     """Think and speak. Sent once every transcript that ``context`` needs is there.
 
+    Sent again for the same response when the model goes on after MCP calls; the host was through with it before.
+
     Attributes:
         context: the items the model sees, oldest first; user audio carries its transcript.
         modality: ``audio`` (text is spoken; the host sends text and audio) or ``text``.
-        tools: function tools as in ``session.tools``; ``tool_choice`` as on the wire.
+        tools: functions as in ``session.tools``, tools of MCP servers among them; ``tool_choice`` as on the wire, but
+            never about MCP.
     """
 
     response_id: str
@@ -110,7 +129,18 @@ class CloseSession:
     reason: str
 
 
-Effect = OpenUtterance | CloseUtterance | DropUtterance | Transcribe | StartResponse | CancelResponse | CloseSession
+Effect = (
+    OpenUtterance
+    | CloseUtterance
+    | DropUtterance
+    | Transcribe
+    | StartResponse
+    | CancelResponse
+    | CloseSession
+    | ListMcpTools
+    | CallMcpTool
+    | ReleaseMcpServer
+)
 
 
 # -- brain inputs: host → server --------------------------------------------------------------------------------------
@@ -176,7 +206,7 @@ class OutputAudio:
 
 @dataclass(frozen=True, slots=True)
 class OutputFunctionCall:
-    """The model calls a function; ``arguments`` is a JSON object as text."""
+    """The model calls a function, or a tool of an MCP server; ``arguments`` is a JSON object as text."""
 
     response_id: str
     name: str
@@ -211,4 +241,8 @@ BrainInput = (
     | OutputFunctionCall
     | OutputDone
     | OutputFailed
+    | McpToolsListed
+    | McpListFailed
+    | McpCallDone
+    | McpCallFailed
 )

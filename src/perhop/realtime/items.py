@@ -111,11 +111,12 @@ class FunctionCallOutputItem(Item):
 
 
 class McpListToolsItem(Item):
-    """The tools an MCP server offers."""
+    """The tools an MCP server offers; ``error`` says why there are none."""
 
     type: Literal["mcp_list_tools"] = "mcp_list_tools"
     server_label: str
     tools: list[JsonObject]
+    error: str | None = None
 
 
 class McpCallItem(Item):

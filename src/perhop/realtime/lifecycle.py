@@ -1,8 +1,9 @@
 """The life of a response: everything that decides what may happen when, and nothing else.
 
 A conversation has room for one response at a time. That room is a small machine: ``IDLE`` while it is empty,
-``WAITING`` once a response was announced but words of the caller it must see are still being recognised, ``RUNNING``
-while the model produces it. Out-of-band responses each have a room of their own, which exists until they end.
+``WAITING`` while its response cannot go on yet (words of the caller are still being recognised, or tools that this
+server runs for it are still at work), ``RUNNING`` while the model produces it. Out-of-band responses each have a room
+of their own, which exists until they end.
 
 :data:`TRANSITIONS` says, for every state and every stimulus, what state follows and which actions to take, in order.
 It is complete: no pair is left to chance. Payloads (text, audio, reasons) travel beside it, untouched. What follows
@@ -38,11 +39,15 @@ class Stimulus(Enum):
     CREATE = "create"
     """Someone asks for a response."""
     READY = "ready"
-    """All words the response must see are known."""
+    """Everything the response must see is known."""
     OUTPUT = "output"
     """The host produced text, audio or a function call."""
     FINISH = "finish"
     """The host has given everything."""
+    HOLD = "hold"
+    """The host has given everything, but tools that it called are still at work."""
+    SETTLE = "settle"
+    """Those tools are through, and the model is not to go on."""
     FAIL = "fail"
     """The host cannot go on."""
     LIMIT = "limit"
@@ -64,6 +69,8 @@ class Action(Enum):
     """Show the output."""
     STOP = "stop"
     """Ask the host to stop producing."""
+    KEEP = "keep"
+    """Remember how it is to end."""
     CLOSE = "close"
     """Send the closing events of everything open, then ``response.done``."""
     REFUSE_CREATE = "refuse_create"
@@ -79,6 +86,8 @@ _IDLE: dict[Stimulus, _Outcome] = {
     Stimulus.READY: (State.IDLE, ()),
     Stimulus.OUTPUT: (State.IDLE, ()),
     Stimulus.FINISH: (State.IDLE, ()),
+    Stimulus.HOLD: (State.IDLE, ()),
+    Stimulus.SETTLE: (State.IDLE, ()),
     Stimulus.FAIL: (State.IDLE, ()),
     Stimulus.LIMIT: (State.IDLE, ()),
     Stimulus.CANCEL: (State.IDLE, (Action.REFUSE_CANCEL,)),
@@ -90,6 +99,8 @@ _WAITING: dict[Stimulus, _Outcome] = {
     Stimulus.READY: (State.RUNNING, (Action.START,)),
     Stimulus.OUTPUT: (State.WAITING, ()),
     Stimulus.FINISH: (State.WAITING, ()),
+    Stimulus.HOLD: (State.WAITING, ()),
+    Stimulus.SETTLE: (State.IDLE, (Action.CLOSE,)),
     Stimulus.FAIL: (State.WAITING, ()),
     Stimulus.LIMIT: (State.WAITING, ()),
     Stimulus.CANCEL: (State.IDLE, (Action.CLOSE,)),
@@ -101,6 +112,8 @@ _RUNNING: dict[Stimulus, _Outcome] = {
     Stimulus.READY: (State.RUNNING, ()),
     Stimulus.OUTPUT: (State.RUNNING, (Action.EMIT,)),
     Stimulus.FINISH: (State.IDLE, (Action.CLOSE,)),
+    Stimulus.HOLD: (State.WAITING, (Action.KEEP,)),
+    Stimulus.SETTLE: (State.RUNNING, ()),
     Stimulus.FAIL: (State.IDLE, (Action.CLOSE,)),
     Stimulus.LIMIT: (State.IDLE, (Action.STOP, Action.CLOSE)),
     Stimulus.CANCEL: (State.IDLE, (Action.STOP, Action.CLOSE)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perhop.realtime.audio import BYTES_PER_MS
 from perhop.realtime.core import Core
 from perhop.realtime.events import ResponseParams
 from perhop.realtime.session import SessionConfig
-from perhop.realtime.session_fields import AudioFormat, FunctionTool, Modality, VoiceId
+from perhop.realtime.session_fields import AudioFormat, Modality, Tool, VoiceId
 from perhop.realtime.wire import JsonObject
 
 __all__ = ["ResponsePlan", "asked_voice"]
@@ -21,6 +22,7 @@ class ResponsePlan:
     Attributes:
         in_conversation: its items join the default conversation; False for out-of-band responses.
         bytes_per_ms: of the audio the host gives for it.
+        tools: as declared, definitions of MCP servers complete.
     """
 
     in_conversation: bool
@@ -30,14 +32,14 @@ class ResponsePlan:
     speed: float
     format: AudioFormat
     bytes_per_ms: int
-    tools: tuple[JsonObject, ...]
+    tools: Sequence[Tool]
     tool_choice: str | JsonObject
     max_output_tokens: int | None
     metadata: dict[str, str] | None
 
     @classmethod
-    def of(cls, core: Core, params: ResponseParams | None) -> ResponsePlan:
-        """The plan for ``params``; what they leave out, or give as null, is the session's."""
+    def of(cls, core: Core, params: ResponseParams | None, tools: Sequence[Tool]) -> ResponsePlan:
+        """The plan for ``params`` with these tools; what they leave out, or give as null, is the session's."""
         config, asked = core.config, params or ResponseParams()
         output = asked.audio.output if asked.audio else None
         sound = (output.format if output else None) or config.audio.output.format
@@ -50,7 +52,7 @@ class ResponsePlan:
             speed=config.audio.output.speed,
             format=sound,
             bytes_per_ms=BYTES_PER_MS if core.transcoded else sound.bytes_per_ms,
-            tools=_function_tools(config, asked),
+            tools=tools,
             tool_choice=_tool_choice(config, asked),
             max_output_tokens=None if limit == "inf" else limit,
             metadata=asked.metadata,
@@ -62,12 +64,6 @@ def asked_voice(params: ResponseParams | None) -> str | None:
     output = params.audio.output if params and params.audio else None
     voice = output.voice if output else None
     return voice.id if isinstance(voice, VoiceId) else voice
-
-
-def _function_tools(config: SessionConfig, asked: ResponseParams) -> tuple[JsonObject, ...]:
-    if asked.tools is None:
-        return config.function_tools
-    return tuple(tool.to_dict() for tool in asked.tools if isinstance(tool, FunctionTool))
 
 
 def _tool_choice(config: SessionConfig, asked: ResponseParams) -> str | JsonObject:

@@ -20,6 +20,11 @@ from perhop.realtime.effects import (
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import InputTokenDetails, ResponseFailure, StatusDetails
 from perhop.realtime.lifecycle import Action, State, Stimulus, step
+from perhop.realtime.mcp.calls import McpCalls
+from perhop.realtime.mcp.declared import McpRules
+from perhop.realtime.mcp.listing import McpTools
+from perhop.realtime.mcp.offer import Offer, chosen
+from perhop.realtime.mcp.view import as_model_sees
 from perhop.realtime.plan import ResponsePlan
 from perhop.realtime.transcripts import Transcripts
 from perhop.realtime.usage import input_details
@@ -66,9 +71,23 @@ class _Response:
     writer: ResponseWriter
     context: tuple[Entry, ...] = ()
     unheard: set[str] = field(default_factory=set)
-    """Items of the context whose words are still being recognised."""
+    """Items it waits for: audio whose words are still being recognised, tools that are still being listed."""
     given: InputTokenDetails = _NO_INPUT
     """Tokens of the context, once the host was given it."""
+    offer: Offer = field(default_factory=Offer)
+    """What the model may call."""
+    calls: set[str] = field(default_factory=set)
+    """MCP calls of it that are at work."""
+    called: bool = False
+    """It made MCP calls since it was last started."""
+    left_to_client: bool = False
+    """It made a call that the client has to run or to approve."""
+    rounds: int = 0
+    """Times it went on after MCP calls."""
+    seen: int = 0
+    """Of its own output, how much is in its context."""
+    ending: Ending | None = None
+    """How it ends once its calls are through."""
 
 
 @dataclass(slots=True)
@@ -84,14 +103,23 @@ class Responder:
 
     Args:
         closed: called with each default-conversation response's writer once it has ended, and the time.
+        mcp: rules, tools and calls of MCP servers.
 
     Attributes:
         has_spoken: the model has produced audio in this session.
     """
 
-    def __init__(self, core: Core, transcripts: Transcripts, closed: Callable[[ResponseWriter, float], None]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        transcripts: Transcripts,
+        closed: Callable[[ResponseWriter, float], None],
+        *,
+        mcp: tuple[McpRules, McpTools, McpCalls],
+    ) -> None:
         self._core = core
         self._transcripts = transcripts
+        self._rules, self._mcp_tools, self._mcp_calls = mcp
         self._closed = closed
         self._default = _Room()
         self._out_of_band: dict[str, _Room] = {}
@@ -127,6 +155,7 @@ class Responder:
         if room.response is not None:
             room.response.context = context
             room.response.unheard = {entry.id for entry in context if entry.id in self._transcripts}
+            room.response.unheard |= self._mcp_tools.awaited(room.response.plan.tools)
             self._start_if_ready(room, now)
 
     def cancel(self, response_id: str | None, now: float) -> None:
@@ -143,7 +172,7 @@ class Responder:
         self._apply(self._default, Stimulus.INTERRUPT, now, ending=Ending.cancelled("turn_detected"))
 
     def resolved(self, item_id: str, now: float) -> None:
-        """An item's words are known, or known not to come."""
+        """An item's words, or a listing's tools, are known, or known not to come."""
         for room in (self._default, *self._out_of_band.values()):
             if room.response is not None and item_id in room.response.unheard:
                 room.response.unheard.discard(item_id)
@@ -161,12 +190,49 @@ class Responder:
     def finished(self, done: OutputDone, now: float) -> None:
         """The host has given everything."""
         ending = Ending.incomplete(done.reason) if done.reason else Ending("completed")
-        self._apply(self._find(done.response_id), Stimulus.FINISH, now, ending=ending)
+        room = self._find(done.response_id)
+        if room.response is not None and (room.response.calls or self._goes_on(room.response, ending)):
+            self._apply(room, Stimulus.HOLD, now, ending=ending)
+            self._continue(room, now)
+        else:
+            self._apply(room, Stimulus.FINISH, now, ending=ending)
+
+    def call_ended(self, response_id: str, item_id: str, now: float) -> bool:
+        """An MCP call is through.
+
+        Returns:
+            Whether its response was still there to wait for it.
+        """
+        room = self._find(response_id)
+        if room.response is None or item_id not in room.response.calls:
+            return False
+        room.response.calls.discard(item_id)
+        self._continue(room, now)
+        return True
 
     def failed(self, failure: OutputFailed, now: float) -> None:
         """The host cannot go on."""
         ending = Ending.failed(failure.code, failure.message)
         self._apply(self._find(failure.response_id), Stimulus.FAIL, now, ending=ending)
+
+    def _goes_on(self, response: _Response, ending: Ending) -> bool:
+        """Whether the model is to see what its calls returned before the response ends."""
+        complete = response.called and not response.left_to_client and ending.status == "completed"
+        return complete and self._rules.follow_up == "server"
+
+    def _continue(self, room: _Room, now: float) -> None:
+        """Ends a response that was held for its calls, or lets the model go on."""
+        response = room.response
+        if response is None or response.ending is None or response.calls:
+            return
+        if self._goes_on(response, response.ending):
+            response.context += tuple(response.writer.entries[response.seen :])
+            response.seen = len(response.writer.entries)
+            response.rounds += 1
+            response.called, response.ending = False, None
+            self._apply(room, Stimulus.READY, now)
+        else:
+            self._apply(room, Stimulus.SETTLE, now, ending=response.ending)
 
     def _find(self, response_id: str) -> _Room:
         """The room of a response; an empty one when it is not, or no longer, live."""
@@ -225,6 +291,8 @@ class Responder:
                 self._show(response, output, now)
             case Action.STOP, _Response():
                 self._core.emit(CancelResponse(response.id))
+            case Action.KEEP, _Response():
+                response.ending = ending
             case Action.CLOSE, _Response() if ending is not None:
                 response.writer.done(ending.status, ending.details, response.given)
             case _:
@@ -233,17 +301,20 @@ class Responder:
     def _start(self, response: _Response) -> None:
         plan = response.plan
         context = tuple(entry for entry in response.context if not entry.removed)
-        response.given = input_details(plan.instructions, plan.tools, context)
+        response.offer, choice = chosen(self._mcp_tools.offer(plan.tools), plan.tool_choice)
+        if response.rounds and choice != "none":  # a call that was demanded has been made
+            choice = "auto" if response.rounds < self._rules.max_rounds else "none"
+        response.given = input_details(plan.instructions, response.offer.functions, context)
         self._core.emit(
             StartResponse(
                 response_id=response.id,
-                context=tuple(entry.known for entry in context),
+                context=tuple(as_model_sees((entry.known for entry in context), response.offer)),
                 instructions=plan.instructions,
                 modality=plan.modality,
                 voice=plan.voice,
                 speed=plan.speed,
-                tools=plan.tools,
-                tool_choice=plan.tool_choice,
+                tools=response.offer.functions,
+                tool_choice=choice,
                 max_output_tokens=plan.max_output_tokens,
             )
         )
@@ -257,4 +328,17 @@ class Responder:
                 writer.audio(output.audio, now)
                 self.has_spoken = self.has_spoken or writer.first_audio_at is not None
             case OutputFunctionCall():
-                writer.function_call(output.name, output.arguments)
+                self._call(response, output)
+
+    def _call(self, response: _Response, call: OutputFunctionCall) -> None:
+        tool = response.offer.mcp.get(call.name)
+        if tool is None:
+            response.writer.function_call(call.name, call.arguments)
+            response.left_to_client = True
+            return
+        response.called = True
+        item_id = self._mcp_calls.begin(response.writer, tool, call.arguments)
+        if self._mcp_calls.running(item_id):
+            response.calls.add(item_id)
+        elif self._mcp_calls.waiting(item_id):
+            response.left_to_client = True

@@ -9,6 +9,10 @@ from perhop.realtime.conversation import Conversation, Entry
 from perhop.realtime.core import Core, Output, ServerLimits
 from perhop.realtime.effects import (
     BrainInput,
+    McpCallDone,
+    McpCallFailed,
+    McpListFailed,
+    McpToolsListed,
     OutputAudio,
     OutputDone,
     OutputFailed,
@@ -39,14 +43,19 @@ from perhop.realtime.events import (
 )
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.item_commands import ItemCommands, entry_of
-from perhop.realtime.items import Item, ItemReference
+from perhop.realtime.items import Item, ItemReference, McpApprovalResponseItem, McpCallItem
 from perhop.realtime.listener import Listener
+from perhop.realtime.mcp.calls import McpCalls
+from perhop.realtime.mcp.declared import McpRules
+from perhop.realtime.mcp.listing import McpTools
+from perhop.realtime.mcp.view import as_model_sees
 from perhop.realtime.plan import ResponsePlan, asked_voice
 from perhop.realtime.responder import Responder
 from perhop.realtime.session import SessionConfig
+from perhop.realtime.session_fields import FunctionTool
 from perhop.realtime.transcripts import Transcripts
 from perhop.realtime.turns import SpeechStarted, SpeechStopped, TurnTiming
-from perhop.realtime.wire import clipped
+from perhop.realtime.wire import JsonObject, clipped
 from perhop.realtime.writer import ResponseWriter
 
 __all__ = ["Output", "RealtimeServer", "ServerLimits"]
@@ -73,6 +82,7 @@ class RealtimeServer:
         limits: bounds of the session.
         timing: constants of turn detection.
         transcoded: the host converts audio at its edge: here it is 24 kHz PCM whatever the session's formats are.
+        mcp: which MCP servers a session may use; none unless given.
 
     Attributes:
         started_at: ``now`` when the session began.
@@ -89,6 +99,7 @@ class RealtimeServer:
         limits: ServerLimits | None = None,
         timing: TurnTiming | None = None,
         transcoded: bool = False,
+        mcp: McpRules | None = None,
     ) -> None:
         limits = limits or ServerLimits()
         self.started_at = now
@@ -103,7 +114,10 @@ class RealtimeServer:
         )
         self._transcripts = Transcripts(core)
         self._listener = Listener(core, self._transcripts, timing or TurnTiming())
-        self._responder = Responder(core, self._transcripts, self._response_closed)
+        self._mcp_rules = rules = mcp or McpRules()
+        self._mcp_tools = McpTools(core, rules)
+        self._mcp_calls = calls = McpCalls(core, rules, self._on_mcp_call_ended)
+        self._responder = Responder(core, self._transcripts, self._response_closed, mcp=(rules, self._mcp_tools, calls))
         self._items = ItemCommands(core, self._transcripts)
         self._turn_owed = False
         listener, items, responder = self._listener, self._items, self._responder
@@ -112,7 +126,7 @@ class RealtimeServer:
             InputAudioBufferAppend: lambda event, _now: listener.append(event.decoded()),
             InputAudioBufferClear: lambda _event, _now: listener.clear(),
             InputAudioBufferCommit: lambda _event, now: listener.commit(now),
-            ConversationItemCreate: items.create,
+            ConversationItemCreate: self._on_item_create,
             ConversationItemDelete: self._on_item_delete,
             ConversationItemRetrieve: lambda event, _now: items.retrieve(event),
             ConversationItemTruncate: lambda event, _now: items.truncate(event),
@@ -128,6 +142,10 @@ class RealtimeServer:
             OutputFunctionCall: responder.output,
             OutputDone: responder.finished,
             OutputFailed: responder.failed,
+            McpToolsListed: self._on_mcp_listed,
+            McpListFailed: self._on_mcp_listed,
+            McpCallDone: calls.done,
+            McpCallFailed: calls.failed,
         }
 
     # -- the whole interface ------------------------------------------------------------------------------------------
@@ -145,17 +163,33 @@ class RealtimeServer:
     @property
     def items(self) -> tuple[Item, ...]:
         """The conversation as the model sees it, oldest first: user audio carries its words once they are known."""
-        return tuple(entry.known for entry in self._core.conversation)
+        offer = self._mcp_tools.offer(self._core.config.tools)
+        return tuple(as_model_sees((entry.known for entry in self._core.conversation), offer))
+
+    @property
+    def functions(self) -> tuple[JsonObject, ...]:
+        """What the model may call, in the shape of ``session.tools``: functions and the tools of MCP servers."""
+        return self._mcp_tools.offer(self._core.config.tools).functions
 
     @property
     def live_response_id(self) -> str | None:
         """The default conversation's response, if one is live."""
         return self._responder.live_id
 
-    def start(self, now: float) -> list[Output]:  # noqa: ARG002 - every entry takes the time
-        """Opens the session: ``session.created``."""
-        self._core.emit(SessionCreated(event_id=self._core.event_id(), session=self._session()))
-        return self._core.take()
+    def start(self, now: float) -> list[Output]:
+        """Opens the session: ``session.created``. MCP servers it must not use are left out, which an ``error`` says."""
+        core, refused = self._core, None
+        try:
+            core.config = self._with_mcp_complete(core.config)
+        except ProtocolError as error:
+            refused = error
+            functions = [tool for tool in core.config.tools if isinstance(tool, FunctionTool)]
+            core.config = core.config.model_copy(update={"tools": functions})
+        core.emit(SessionCreated(event_id=core.event_id(), session=self._session()))
+        if refused is not None:
+            core.emit(refused.to_event(core.event_id()))
+        self._mcp_tools.declare(core.config.tools, now)
+        return core.take()
 
     def receive(self, event: ClientEvent | BrainInput, now: float) -> list[Output]:
         """Takes one client event or brain input. A refused client event changes nothing and yields one ``error``."""
@@ -179,7 +213,7 @@ class RealtimeServer:
 
     def next_deadline(self) -> float | None:
         """When :meth:`on_timer` is to be called, if ever."""
-        deadlines = (self._listener.idle_at, self._transcripts.next_deadline())
+        deadlines = (self._listener.idle_at, self._transcripts.next_deadline(), self._mcp_tools.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now: float) -> list[Output]:
@@ -188,6 +222,8 @@ class RealtimeServer:
             self._on_transcript_failed(
                 TranscriptFailed(item_id, "transcription_timeout", "The words did not come in time."), now
             )
+        for item_id in self._mcp_tools.overdue(now):
+            self._responder.resolved(item_id, now)
         idle_at = self._listener.idle_at
         if idle_at is not None and idle_at <= now:
             self._listener.commit_silence()
@@ -199,13 +235,18 @@ class RealtimeServer:
     def _session(self) -> dict[str, Any]:
         return self._core.config.to_wire(self._core.session_id, self._core.expires_at)
 
-    def _on_session_update(self, event: SessionUpdate, _now: float) -> None:
-        old, new = self._core.config, self._core.config.merged(event.session)
+    def _with_mcp_complete(self, config: SessionConfig) -> SessionConfig:
+        tools = self._mcp_tools.complete(config.tools, at="session.tools")
+        return config if tools == tuple(config.tools) else config.model_copy(update={"tools": list(tools)})
+
+    def _on_session_update(self, event: SessionUpdate, now: float) -> None:
+        old, new = self._core.config, self._with_mcp_complete(self._core.config.merged(event.session))
         if new.audio.output.voice_name != old.audio.output.voice_name:
             self._check_voice("session.audio.output.voice")
         self._core.config = new
         self._listener.reconfigured(old)
         self._core.emit(SessionUpdated(event_id=self._core.event_id(), session=self._session()))
+        self._mcp_tools.declare(new.tools, now)
 
     def _check_voice(self, param: str) -> None:
         if self._responder.has_spoken:
@@ -252,9 +293,38 @@ class RealtimeServer:
 
     # -- items --------------------------------------------------------------------------------------------------------
 
+    def _on_item_create(self, event: ConversationItemCreate, now: float) -> None:
+        item = event.item
+        if not isinstance(item, McpApprovalResponseItem):
+            self._items.create(event, now)
+            return
+        self._mcp_calls.check_answer(item)
+        self._items.create(event, now)
+        self._mcp_calls.answered(item, now)
+
     def _on_item_delete(self, event: ConversationItemDelete, now: float) -> None:
         self._items.delete(event)
+        self._mcp_calls.deleted(event.item_id, now)
         self._responder.resolved(event.item_id, now)
+
+    # -- tools of MCP servers -----------------------------------------------------------------------------------------
+
+    def _on_mcp_listed(self, event: McpToolsListed | McpListFailed, now: float) -> None:
+        if isinstance(event, McpToolsListed):
+            self._mcp_tools.listed(event)
+        else:
+            self._mcp_tools.failed(event)
+        self._responder.resolved(event.item_id, now)
+
+    def _on_mcp_call_ended(self, response_id: str, item_id: str, now: float) -> None:
+        """A call that its response did not wait for gets an answer of its own, where the client does not ask for it."""
+        waited = self._responder.call_ended(response_id, item_id, now)
+        if waited or self._mcp_rules.follow_up != "server" or item_id not in self._core.conversation:
+            return
+        if self._responder.live_id is not None:
+            self._turn_owed = True
+        else:
+            self._respond(now)
 
     # -- responses ----------------------------------------------------------------------------------------------------
 
@@ -265,11 +335,14 @@ class RealtimeServer:
         voice = asked_voice(params)
         if voice is not None and voice != self._core.config.audio.output.voice_name:
             self._check_voice("response.audio.output.voice")
-        self._create(ResponsePlan.of(self._core, params), self._input(params), now)
+        tools = self._core.config.tools
+        if params is not None and params.tools is not None:
+            tools = list(self._mcp_tools.complete(params.tools, at="response.tools"))
+        self._create(ResponsePlan.of(self._core, params, tools), self._input(params), now)
 
     def _respond(self, now: float) -> None:
         """Answers by itself, as turn detection asks for."""
-        self._create(ResponsePlan.of(self._core, None), None, now)
+        self._create(ResponsePlan.of(self._core, None, self._core.config.tools), None, now)
 
     def _create(self, plan: ResponsePlan, given: list[Entry] | None, now: float) -> None:
         """Begins a response to ``given``, or else to the conversation."""
@@ -277,8 +350,9 @@ class RealtimeServer:
         if plan.in_conversation:
             self._turn_owed = False
             self._listener.stop_watching()
+        self._mcp_tools.declare(plan.tools, now)
         if given is None:
-            given = [entry for entry in self._core.conversation if not entry.in_progress]
+            given = [entry for entry in self._core.conversation if not entry.in_progress or _is_call(entry)]
         for entry in given:
             if entry.id not in self._core.conversation:
                 self._items.transcribe(entry, now, shown=False)
@@ -309,6 +383,11 @@ class RealtimeServer:
             return
         spoken_until = now if writer.first_audio_at is None else writer.first_audio_at + writer.audio_ms / 1000
         self._listener.watch_silence(max(now, spoken_until))
+
+
+def _is_call(entry: Entry) -> bool:
+    """The model must know of a call that still runs, or it would make it again."""
+    return isinstance(entry.item, McpCallItem)
 
 
 def _refuse(event: ClientEvent, _now: float) -> None:

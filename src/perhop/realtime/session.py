@@ -12,6 +12,7 @@ from perhop.realtime.session_fields import (
     AudioInput,
     AudioSettings,
     FunctionTool,
+    McpTool,
     Modality,
     RetentionRatio,
     Tool,
@@ -158,7 +159,7 @@ class SessionConfig(WireModel):
                 "include": self.include,
             }
         wire = self.model_dump(mode="json", exclude={"audio", "include", "parallel_tool_calls", "reasoning", "tools"})
-        wire["tools"] = [tool.to_dict() for tool in self.tools]
+        wire["tools"] = [tool.shown() if isinstance(tool, McpTool) else tool.to_dict() for tool in self.tools]
         wire["tool_choice"] = self.tool_choice_wire
         wire |= {
             "object": "realtime.session",

@@ -22,7 +22,9 @@ __all__ = [
     "AudioSettings",
     "Eagerness",
     "FunctionTool",
+    "McpApprovalFilter",
     "McpTool",
+    "McpToolFilter",
     "Modality",
     "NoiseReduction",
     "RetentionRatio",
@@ -42,6 +44,26 @@ DEFAULT_VOICE = "alloy"
 AudioFormatType = Literal["audio/pcm", "audio/pcmu", "audio/pcma"]
 Eagerness = Literal["low", "medium", "high", "auto"]
 Modality = Literal["audio", "text"]
+
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e]{0,8192}$")]
+
+_HEADERS_OF_TRANSPORT = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "last-event-id",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that the connection to an MCP server sets by itself."""
 
 Flag = Annotated[bool, NullIsDefault]
 
@@ -173,21 +195,53 @@ class FunctionTool(WireModel):
     strict: bool | None = None
 
 
+class McpToolFilter(WireModel):
+    """Some tools of an MCP server: those named, those that say they only read, or what is both."""
+
+    tool_names: list[str] | None = None
+    read_only: bool | None = None
+
+
+class McpApprovalFilter(WireModel):
+    """Which tools need the client's approval."""
+
+    always: McpToolFilter | None = None
+    never: McpToolFilter | None = None
+
+
 class McpTool(WireModel):
-    """An MCP server whose tools the model server runs itself."""
+    """An MCP server whose tools the model server runs itself.
+
+    ``authorization`` and ``headers`` are secrets: sessions are shown without them.
+    """
 
     type: Literal["mcp"] = "mcp"
-    server_label: str
+    server_label: Annotated[str, Field(min_length=1, max_length=256)]
     server_url: str | None = None
     server_description: str | None = None
     connector_id: str | None = None
     tunnel_id: str | None = None
-    authorization: str | None = None
-    headers: dict[str, str] | None = None
-    allowed_tools: list[str] | JsonObject | None = None
+    authorization: Annotated[HeaderValue | None, Field(repr=False)] = None
+    headers: Annotated[dict[HeaderName, HeaderValue] | None, Field(repr=False)] = None
+    allowed_tools: list[str] | McpToolFilter | None = None
     allowed_callers: list[Literal["direct", "programmatic"]] | None = None
-    require_approval: Literal["always", "never"] | JsonObject | None = None
+    require_approval: Literal["always", "never"] | McpApprovalFilter | None = None
     defer_loading: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_where_once(self) -> Self:
+        if self.server_url is not None and self.connector_id is not None:
+            raise ValueError("it should have a server_url or a connector_id, not both")
+        names = {name.lower() for name in self.headers or {}}
+        if self.authorization is not None and "authorization" in names:
+            raise ValueError("it should have authorization or a header of that name, not both")
+        if taken := sorted(names & _HEADERS_OF_TRANSPORT):
+            raise ValueError(f"the header {taken[0]} cannot be set")
+        return self
+
+    def shown(self) -> JsonObject:
+        """As sessions show it."""
+        return {key: value for key, value in self.to_dict().items() if key not in ("authorization", "headers")}
 
 
 def _tool_tag(value: object) -> str | None:

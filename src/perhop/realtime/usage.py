@@ -11,7 +11,7 @@ import orjson
 
 from perhop.realtime.conversation import Entry
 from perhop.realtime.events import CachedTokensDetails, InputTokenDetails, OutputTokenDetails, Usage
-from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, MessageItem
+from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, McpCallItem, MessageItem
 from perhop.realtime.wire import JsonObject
 
 __all__ = ["IMAGE_TOKENS", "input_details", "output_tokens", "text_tokens", "usage"]
@@ -55,6 +55,8 @@ def input_details(instructions: str, tools: Iterable[JsonObject], context: Itera
             characters += len(item.name) + len(item.arguments)
         elif isinstance(item, FunctionCallOutputItem):
             characters += len(item.output)
+        elif isinstance(item, McpCallItem):
+            characters += len(item.name) + len(item.arguments) + len(item.output or "")
     return InputTokenDetails(
         text_tokens=text_tokens(characters),
         audio_tokens=audio,

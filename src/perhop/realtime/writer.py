@@ -56,6 +56,7 @@ class ResponseWriter:
     Attributes:
         audio_ms: audio produced so far, over all items.
         first_audio_at: when its first audio came.
+        entries: what it has put out so far.
     """
 
     def __init__(self, core: Core, response_id: str, plan: ResponsePlan) -> None:
@@ -64,6 +65,7 @@ class ResponseWriter:
         self.first_audio_at: float | None = None
         self._core = core
         self._plan = plan
+        self.entries: list[Entry] = []
         self._output: list[Item] = []
         self._message: _Message | None = None
         self._characters = 0
@@ -145,8 +147,7 @@ class ResponseWriter:
     def _open_message(self) -> _Message:
         if self._message is None:
             item_id = self._core.new_id("item_")
-            index = len(self._output)
-            entry = self._open_item(MessageItem(id=item_id, status="in_progress", role="assistant", content=[]), index)
+            entry, index = self.begin_item(MessageItem(id=item_id, status="in_progress", role="assistant", content=[]))
             self._message = _Message(entry, index)
             part = {"type": "text", "text": ""} if self.silent else {"type": "audio", "transcript": ""}
             self._part(ResponseContentPartAdded, self._message, part=part)
@@ -167,48 +168,59 @@ class ResponseWriter:
             self._part(ResponseContentPartDone, message, part={"type": "audio", "transcript": words})
             content = ContentPart(type="output_audio", transcript=words)
         item = MessageItem(id=message.entry.id, status=status, role="assistant", content=[content])
-        self._close_item(message.entry, item, message.index)
+        self.end_item(message.entry, item, message.index)
 
     def _part(self, event: type[ServerEvent], message: _Message, **fields: object) -> None:
         """Emits an event about the message's part."""
-        self._about(event, message.entry.id, message.index, content_index=_ONE_PART, **fields)
+        self.about(event, message.entry.id, message.index, content_index=_ONE_PART, **fields)
 
     # -- function calls -----------------------------------------------------------------------------------------------
 
     def function_call(self, name: str, arguments: str) -> None:
         """Adds a whole function call; a message before it is complete."""
-        self._close_message("completed")
-        self._characters += len(name) + len(arguments)
-        index, function_call_id = len(self._output), self._core.new_id("call_")
+        function_call_id = self._core.new_id("call_")
         item = FunctionCallItem(
             id=self._core.new_id("item_"), status="in_progress", call_id=function_call_id, name=name, arguments=""
         )
-        entry = self._open_item(item, index)
+        entry, index = self.begin_item(item, characters=len(name) + len(arguments))
         call = {"call_id": function_call_id}
-        self._about(ResponseFunctionCallArgumentsDelta, entry.id, index, delta=arguments, **call)
-        self._about(ResponseFunctionCallArgumentsDone, entry.id, index, name=name, arguments=arguments, **call)
+        self.about(ResponseFunctionCallArgumentsDelta, entry.id, index, delta=arguments, **call)
+        self.about(ResponseFunctionCallArgumentsDone, entry.id, index, name=name, arguments=arguments, **call)
         done = item.model_copy(update={"status": "completed", "arguments": arguments})
-        self._close_item(entry, done, index)
+        self.end_item(entry, done, index)
 
     # -- items --------------------------------------------------------------------------------------------------------
 
-    def _open_item(self, item: Item, index: int) -> Entry:
-        core = self._core
+    def begin_item(self, item: Item, *, characters: int = 0) -> tuple[Entry, int]:
+        """Adds an item in progress; a message before it is complete.
+
+        Args:
+            characters: of what the model has written in it.
+
+        Returns:
+            Its entry and its output index.
+        """
+        self._close_message("completed")
+        core, index = self._core, len(self._output)
+        self._characters += characters
         entry = Entry(item=item, known=item, in_progress=True)
+        self._output.append(item)
+        self.entries.append(entry)
         core.emit(ResponseOutputItemAdded(event_id=core.event_id(), response_id=self.id, output_index=index, item=item))
         if self._plan.in_conversation:
             core.add_item(entry)
-        return entry
+        return entry, index
 
-    def _close_item(self, entry: Entry, item: Item, index: int) -> None:
+    def end_item(self, entry: Entry, item: Item, index: int) -> None:
+        """Says that an item reached its final state, ``item``."""
         core = self._core
         if self._plan.in_conversation:
             core.item_done(entry, item)
         core.emit(ResponseOutputItemDone(event_id=core.event_id(), response_id=self.id, output_index=index, item=item))
         entry.finished(item)
-        self._output.append(item)
+        self._output[index] = item
 
-    def _about(self, event: type[ServerEvent], item_id: str, index: int, **fields: object) -> None:
+    def about(self, event: type[ServerEvent], item_id: str, index: int, **fields: object) -> None:
         """Emits an event about one output item."""
         where = {"event_id": self._core.event_id(), "response_id": self.id, "item_id": item_id, "output_index": index}
         self._core.emit(event.model_validate(where | fields))

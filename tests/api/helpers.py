@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from perhop.api.auth import hash_key
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
 from perhop.call.agents import Agent, AgentRegistry
-from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
+from perhop.call.legs import CallerSink, EndReason, HopStats, ModelLeg, Position, Transport
 from perhop.call.manager import CallManager, CallMetrics, ModelKind
 from perhop.config import KeySettings, Scope, Settings
 from perhop.errors import LimitExceededError
@@ -129,8 +129,17 @@ AGENTS = (
 )
 
 
-def build_world(settings: Settings | None = None, *, agents: Sequence[Agent] = AGENTS) -> World:
-    """Everything but the network."""
+def build_world(
+    settings: Settings | None = None,
+    *,
+    agents: Sequence[Agent] = AGENTS,
+    local: Callable[[], ModelLeg] = EchoModel,
+) -> World:
+    """Everything but the network.
+
+    Args:
+        local: makes the model of calls that name none.
+    """
     settings = settings or Settings()
     clock = Clock()
     metrics = Metrics()
@@ -138,7 +147,7 @@ def build_world(settings: Settings | None = None, *, agents: Sequence[Agent] = A
         single_use=settings.tokens.single_use, max_live=settings.tokens.max_live, clock=clock
     )
     calls = CallManager(
-        {"local": ModelKind(EchoModel), "echo": ModelKind(EchoModel)},
+        {"local": ModelKind(local), "echo": ModelKind(EchoModel)},
         ToolRunner(),
         max_calls=settings.limits.max_calls,
         metrics=CallMetrics(ended=lambda call: client_secrets.call_ended(call.id)),

@@ -112,7 +112,7 @@ def mint(
         ApiError: the agent is unknown, or too many secrets are live.
         ProtocolError: a field of ``session`` has a wrong value.
     """
-    chosen = choose_agent(services, principal, agent)
+    chosen = choose_agent(services, principal, agent, session=session)
     model = session.get("model")
     effective = services.calls.effective_session(chosen, session, model=model)
     value, secret = services.client_secrets.mint(
@@ -183,8 +183,8 @@ def _answer(
     services: Services, principal: Principal, offer: Offer, *, model: str | None, agent: str | None, dcid: int | None
 ) -> Response:
     """Joins the caller to a model and answers. No await from here on: what is checked stays true until it is done."""
-    chosen = choose_agent(services, principal, agent)
     session = initial_session(principal, offer.session)
+    chosen = choose_agent(services, principal, agent, session=session)
     model = session.get("model") or model
     with services.client_secrets.spend(principal.secret) as spending:
         # A wrong session must not cost a peer: say so before the offer is answered.

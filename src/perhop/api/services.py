@@ -22,6 +22,7 @@ from perhop.call.manager import CallManager, UnknownModelError
 from perhop.config import Settings
 from perhop.edges.rate import RateLimiter
 from perhop.errors import PerhopError
+from perhop.realtime.errors import ProtocolError
 from perhop.telemetry.metrics import Metrics
 
 __all__ = ["AnsweredLeg", "Services", "SignallingEdge", "Use", "choose_agent", "initial_session"]
@@ -136,8 +137,13 @@ class Services:
             )
 
 
-def choose_agent(services: Services, principal: Principal, name: str | None) -> Agent | None:
+def choose_agent(
+    services: Services, principal: Principal, name: str | None, *, session: Mapping[str, Any]
+) -> Agent | None:
     """The agent of a new call: of the client secret, else the one named, else the key's default; None for none.
+
+    Args:
+        session: the partial session object; a key's default agent is not meant for transcription sessions.
 
     Raises:
         ApiError: 404, there is no such agent; 403, the client secret is for another one.
@@ -146,7 +152,8 @@ def choose_agent(services: Services, principal: Principal, name: str | None) -> 
         if name and name != principal.secret.agent:
             raise ApiError(403, "agent_not_allowed", "This client secret was made for another agent.", param="agent")
         name = principal.secret.agent
-    name = name or principal.agent
+    elif not name and session.get("type") != "transcription":
+        name = principal.agent
     if not name:
         return None
     try:
@@ -161,8 +168,15 @@ def choose_agent(services: Services, principal: Principal, name: str | None) -> 
 
 def initial_session(principal: Principal, given: Mapping[str, Any]) -> dict[str, Any]:
     """The partial session object of a new call: what its client secret was minted with, then what came with the
-    request, merged object by object."""
+    request, merged object by object.
+
+    Raises:
+        ProtocolError: the client secret was minted for another type of session.
+    """
     minted = principal.secret.session if principal.secret is not None else {}
+    if "type" in minted and "type" in given and minted["type"] != given["type"]:
+        message = f"This client secret was minted for a {minted['type']} session, not for a {given['type']} session."
+        raise ProtocolError("invalid_value", message, "session.type")
     return _merged(minted, given)
 
 

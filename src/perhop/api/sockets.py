@@ -129,9 +129,9 @@ def _join(websocket: WebSocket, services: Services, call: Call) -> tuple[_Connec
 def _start(websocket: WebSocket, services: Services, principal: Principal) -> tuple[_Connection, Callable[[], None]]:
     """Joins a caller to a model."""
     query = websocket.query_params
-    agent = choose_agent(services, principal, query.get("agent"))
     given = parse_session({"type": "transcription"}) if query.get("intent") == "transcription" else {}
     session = initial_session(principal, given)
+    agent = choose_agent(services, principal, query.get("agent"), session=session)
     leg = WebSocketLeg(websocket, limits=_limits(services), clock=services.clock)
     with services.client_secrets.spend(principal.secret) as spending:
         call = services.start_call(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from perhop.cli.protocols import BoundedHttp, BoundedWebSocket
 from perhop.config import ConfigError, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _MESSAGE_MARGIN = 1 << 20
 """Above the limit at which we answer with an ``error``: only what is larger still makes uvicorn end the connection."""
 
 _STUCK_PEER_MS = 30_000
-_PING_S = 20.0
 _POLL_S = 0.05
 _FLUSH_S = 2.0
 
@@ -155,12 +155,12 @@ def open_server(
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "auto",
-        http="httptools",
+        http=type("Http", (BoundedHttp,), {"request_s": settings.limits.request_s}),
         # Flow control in both directions, and no task of its own per connection.
-        ws="websockets-sansio",
+        ws=BoundedWebSocket,
         ws_max_size=settings.limits.max_message_bytes + _MESSAGE_MARGIN,
-        ws_ping_interval=_PING_S,
-        ws_ping_timeout=_PING_S,
+        ws_ping_interval=settings.limits.ping_s,
+        ws_ping_timeout=settings.limits.ping_s,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,

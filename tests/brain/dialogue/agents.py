@@ -11,7 +11,9 @@ __all__ = ["ONEROOF", "RECEPTION", "function", "run_oneroof", "run_reception"]
 Json = dict[str, Any]
 
 
-def function(name: str, properties: Json, *, required: list[str] | None = None, description: str = "", **keys: Any) -> Json:
+def function(
+    name: str, properties: Json, *, required: list[str] | None = None, description: str = "", **keys: Any
+) -> Json:
     """A function tool; further keywords become ``x-…`` keys of its parameters."""
     extensions = {"x-" + key: value for key, value in keys.items()}
     return {
@@ -33,7 +35,11 @@ ONEROOF = [
         "search_listings",
         {
             "bedrooms": {"type": "integer", "minimum": 1, "maximum": 6, "x-prompt": "How many bedrooms?"},
-            "city": {"type": "string", "x-values": ["Oakland", "Berkeley", "Alameda", "San Leandro"], "x-prompt": "In which city?"},
+            "city": {
+                "type": "string",
+                "x-values": ["Oakland", "Berkeley", "Alameda", "San Leandro"],
+                "x-prompt": "In which city?",
+            },
             "day": {"type": "string", "format": "date"},
             "max_price": {"type": "integer", "minimum": 0},
         },

@@ -1,4 +1,4 @@
-"""A conversation for tests: the caller's words in, the reply's words and function calls out, items kept as on the wire."""
+"""A conversation for tests: words in, the words of the reply and function calls out, items kept as on the wire."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _in_form(scene: Scene, state: State, form: Form, heard: Heard) -> State | No
     points = pointer is not None and any(slot.reference and state.offers(slot) for slot in tool.slots.values())
     if fills or points:
         return take(scene, state, form, fills, pointer=pointer if points else None)
-    if form.stage is Stage.FAILED and heard.text.lower().strip(" .!") in ("try again", "again", "retry"):
+    if form.stage is Stage.FAILED and {word.text for word in heard.words} & {"again", "retry"}:
         return call(state, form)
     if named is not None:
         slot = tool.slots[named]

@@ -25,6 +25,11 @@ from perhop.realtime.items import Item, MessageItem
 __all__ = ["DialogueMind", "DialogueProvider"]
 
 _MAX_DOMAINS = 64
+_WARM_UP = {
+    "name": "warm_up",
+    "parameters": {"properties": {"code": {"type": "string", "pattern": "^[a-z]$"}}, "x-samples": ["the {code}"]},
+}
+"""Compiled once at the start: the first pattern and the first grammar of a process take 20 ms, later ones one."""
 _DIRECTIVE = re.compile(
     r"\b(?:greet|say|tell|begin|start|open|answer|reply|speak)\b[^\"“”\n]{0,80}[\"“](.{1,600}?)[\"”]\s*\.?\s*$",
     re.IGNORECASE | re.DOTALL,
@@ -46,6 +51,7 @@ class DialogueProvider:
     def __init__(self, *, today: Callable[[], date] = _local_today) -> None:
         self._today = today
         self._domains: OrderedDict[str, tuple[Domain, Grammars]] = OrderedDict()
+        self._compiled([_WARM_UP])
 
     def open(self) -> DialogueMind:
         """A mind for one session."""

@@ -70,10 +70,10 @@ def day_part(words: Sequence[str]) -> DayPart | None:
 def _cue_before(words: Sequence[str], at: int, cues: Cues) -> int | None:
     """Where the longest cue that ends right before a word begins; an article may stand between them."""
     for end in (at, at - 1):
-        if end < at and (end < 0 or words[end] not in _SKIPPED_IN_CUES):
+        if end < 1 or (end < at and words[end] not in _SKIPPED_IN_CUES):
             break
         for cue in cues.before:
-            if len(cue) <= end and tuple(words[end - len(cue) : end]) == cue:
+            if words[end - 1] == cue[-1] and len(cue) <= end and tuple(words[end - len(cue) : end]) == cue:
                 return end - len(cue)
     return None
 
@@ -97,15 +97,16 @@ def _weak(slot: Slot, words: Sequence[str], at: int, reading: Reading[Value]) ->
 
 def _candidates(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus) -> Iterable[Fill]:
     asked = focus.asked == slot.name
+    short = slot.kind in (Kind.CODE, Kind.DATE, Kind.TIME)
     for at, word in enumerate(words):
         if word in (",", "."):
             continue
-        start = _cue_before(words, at, cues)
         # A cue makes short forms count as much as a question does: "at two" is a time.
-        strong_cue = start is not None and slot.kind in (Kind.TIME, Kind.CODE, Kind.DATE)
-        reading = read_value(slot, words, at, today=focus.today, asked=asked or strong_cue, part=focus.part)
+        start = _cue_before(words, at, cues) if short else None
+        reading = read_value(slot, words, at, today=focus.today, asked=asked or start is not None, part=focus.part)
         if reading is None or (at > 0 and words[at - 1] in _NEGATIONS):
             continue
+        start = start if short else _cue_before(words, at, cues)
         end = _cue_after(words, reading.end, cues)
         cued = start is not None or end is not None
         score = 0.4 if _weak(slot, words, at, reading) else _CERTAINTY.get(slot.kind, 0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rapidfuzz import fuzz, process
+
 from perhop.brain.grammar.acts import FILLERS
 from perhop.brain.grammar.fills import Fill
 from perhop.brain.grammar.samples import Cues
@@ -15,6 +17,8 @@ from perhop.text.words import Word, vocabulary
 __all__ = ["asked_fill", "cued_fills", "read_name"]
 
 _MAX_NAME_WORDS = 5
+_SHORTEST_TYPO = 4
+_TYPO_CUTOFF = 80
 _MAX_OPEN_WORDS = 4
 _CARRIERS = tuple(
     tuple(text.split())
@@ -85,8 +89,8 @@ def cued_fills(
             fill = _cued_text(slot, cues[slot.name], text, tokens, words)
             if fill:  # a message runs to the end, whatever it contains
                 found = {name: other for name, other in found.items() if other.start < fill.start}
-        elif slot.kind is Kind.CHOICE and slot.open:
-            fill = _cued_open(slot, cues[slot.name], text, tokens, words, found)
+        elif slot.kind is Kind.CHOICE:
+            fill = _cued_choice(slot, cues[slot.name], text, tokens, words, found)
         else:
             continue
         if fill:
@@ -129,7 +133,7 @@ def _cued_text(slot: Slot, cues: Cues, text: str, tokens: Sequence[Word], words:
     return None
 
 
-def _cued_open(
+def _cued_choice(
     slot: Slot, cues: Cues, text: str, tokens: Sequence[Word], words: Sequence[str], fills: Mapping[str, Fill]
 ) -> Fill | None:
     for start, end in _cue_ends(words, cues.before):
@@ -138,9 +142,18 @@ def _cued_open(
         while stop < limit and words[stop][0].isalpha() and words[stop] not in _NO_OPEN_VALUE:
             stop += 1
         if stop > end and not any(fill.start < stop and end < fill.end for fill in fills.values()):
-            said = _capitals(text[tokens[end].start : tokens[stop - 1].end])
-            return Fill(slot.name, Value(said), start, stop, cued=True, score=1.2)
+            said = text[tokens[end].start : tokens[stop - 1].end]
+            value = _nearest(slot, said)
+            if value is not None or slot.open:
+                return Fill(slot.name, Value(value or _capitals(said)), start, stop, cued=True, score=1.2)
     return None
+
+
+def _nearest(slot: Slot, said: str) -> Json:
+    """The known value that was mistyped, if one is close: "berkley"."""
+    spoken = {words: choice.value for choice in slot.choices for words in choice.words}
+    close = process.extractOne(said.lower(), list(spoken), scorer=fuzz.ratio, score_cutoff=_TYPO_CUTOFF)
+    return spoken[close[0]] if close and len(close[0]) >= _SHORTEST_TYPO else None
 
 
 def _capitals(text: str) -> str:
@@ -181,11 +194,16 @@ def asked_fill(slot: Slot, text: str, tokens: Sequence[Word], start: int, others
         case Kind.NAME:
             name = read_name(tokens, text, start, _next_taken(others, start, end))
             return Fill(slot.name, Value(name[0]), start, name[1], cued=True, score=2.0, free=True) if name else None
-        case Kind.CHOICE if slot.open:
+        case Kind.CHOICE:
             end = min(end, _next_taken(others, start, end), start + _MAX_OPEN_WORDS + 1)
             if end <= start or all(word in _NO_OPEN_VALUE for word in words[start:end]):
                 return None
-            said = _capitals(text[tokens[start].start : tokens[end - 1].end])
+            said = text[tokens[start].start : tokens[end - 1].end]
+            if (value := _nearest(slot, said)) is not None:
+                return Fill(slot.name, Value(value), start, end, cued=False, score=1.5)
+            if not slot.open:
+                return None
+            said = _capitals(said)
             return Fill(slot.name, Value(said, sure=False), start, end, cued=False, score=1.0, free=True)
         case Kind.LIST if slot.item is not None and slot.item.kind in (Kind.TEXT, Kind.NAME):
             values = _pieces(text, tokens, start, end)

@@ -234,13 +234,16 @@ def _label(value: object) -> str:
     return text.replace("_", " ") if re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", text) else text
 
 
-_NAMED_KINDS: tuple[tuple[str, Kind], ...] = (
-    (r"(e_?mail|email_address)$", Kind.EMAIL),
-    (r"(phone|mobile|telephone|tel|cell|fax|phone_number|callback|callback_number)$", Kind.PHONE),
-    (r"(date|day|dob|birthday|birthdate|date_of_birth)$", Kind.DATE),
-    (r"(time|hour|start_time|end_time)$", Kind.TIME),
-    (r"(name|first_name|last_name|surname|full_name|caller|patient|customer|guest|attendee)$", Kind.NAME),
-    (r"(id|ref|code|reference|number|plate|zip|zip_code|postcode|postal_code|pin)$", Kind.CODE),
+_NAMED_KINDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
+    (re.compile(rf"(^|_){pattern}"), kind)
+    for pattern, kind in (
+        (r"(e_?mail|email_address)$", Kind.EMAIL),
+        (r"(phone|mobile|telephone|tel|cell|fax|phone_number|callback|callback_number)$", Kind.PHONE),
+        (r"(date|day|dob|birthday|birthdate|date_of_birth)$", Kind.DATE),
+        (r"(time|hour|start_time|end_time)$", Kind.TIME),
+        (r"(name|first_name|last_name|surname|full_name|caller|patient|customer|guest|attendee)$", Kind.NAME),
+        (r"(id|ref|code|reference|number|plate|zip|zip_code|postcode|postal_code|pin)$", Kind.CODE),
+    )
 )
 _MONEY = re.compile(r"(^|_)(price|rent|cost|amount|budget|fee|deposit|salary|total|income|payment)(_|$)")
 _FORMATS = {"date": Kind.DATE, "time": Kind.TIME, "date-time": Kind.DATE_TIME, "email": Kind.EMAIL, "phone": Kind.PHONE}
@@ -263,7 +266,7 @@ def _kind(name: str, schema: Mapping[str, Any], *, choices: bool) -> Kind:
             if kind := _FORMATS.get(str(schema.get("format"))):
                 return kind
             for pattern, kind in _NAMED_KINDS:
-                if re.search(rf"(^|_){pattern}", snake(name)):
+                if pattern.search(snake(name)):
                     return kind
             return Kind.CODE if isinstance(schema.get("pattern"), str) else Kind.TEXT
     return Kind.UNFIT

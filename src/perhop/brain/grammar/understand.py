@@ -15,7 +15,7 @@ from perhop.brain.grammar.lexicon import Lexicon
 from perhop.brain.grammar.pointing import Pointer, read_pointer
 from perhop.brain.grammar.samples import Cues, Sample, read_cues, read_sample
 from perhop.brain.grammar.schema import Kind, Tool, humanise, read_tools
-from perhop.brain.grammar.values import Value
+from perhop.brain.grammar.values import Value, check
 from perhop.text.words import Word, split
 
 __all__ = ["Domain", "Focus", "Heard", "understand"]
@@ -43,6 +43,9 @@ class Domain:
         self.cues: Mapping[str, Mapping[str, Cues]] = {
             name: read_cues(tool, self.samples[name]) for name, tool in self.tools.items()
         }
+        for tool in self.tools.values():
+            for slot in tool.slots.values():
+                check(slot, "")  # compiles its pattern, which the caller need not wait for
         self.lexicon = Lexicon({name: (tool, self.samples[name]) for name, tool in self.tools.items()})
 
     @cached_property

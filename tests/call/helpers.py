@@ -26,10 +26,10 @@ from perhop.realtime.effects import (
     Transcript,
     VoiceActivity,
 )
-from perhop.realtime.events import ClientEvent, ServerEvent
+from perhop.realtime.events import ClientEvent, ErrorDetail, ErrorEvent, ServerEvent
 from perhop.tools.runner import ToolRunner
 
-__all__ = ["SPEECH_MS", "Caller", "PuppetModel", "Table", "counting_ids"]
+__all__ = ["SPEECH_MS", "Caller", "Follower", "PuppetModel", "Table", "counting_ids"]
 
 SPEECH_MS = 32
 """One voice activity window."""
@@ -102,6 +102,32 @@ class Caller:
         return [event.type for event in self.received]
 
 
+class Follower:
+    """A tap that remembers."""
+
+    def __init__(self) -> None:
+        self.received: list[ServerEvent] = []
+        self.heard: list[AudioChunk] = []
+        self.ended: list[EndReason] = []
+
+    def on_event(self, event: ServerEvent) -> None:
+        self.received.append(event)
+
+    def on_audio(self, chunk: AudioChunk) -> None:
+        self.heard.append(chunk)
+
+    def on_ended(self, reason: EndReason) -> None:
+        self.ended.append(reason)
+
+    def types(self) -> list[str]:
+        """Types of the events it got, in order."""
+        return [event.type for event in self.received]
+
+    def errors(self) -> list[ErrorDetail]:
+        """What went wrong, as far as it was told."""
+        return [event.error for event in self.received if isinstance(event, ErrorEvent)]
+
+
 class PuppetModel(ServerDriver):
     """A Realtime server whose mind is the test: ``answer`` decides what each response does."""
 
@@ -164,13 +190,15 @@ class Table:
         agent: Agent | None = None,
         session: dict[str, object] | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        max_call_s: float | None = None,
+        wall: Callable[[], float] = lambda: 1_700_000_000.5,
     ) -> Table:
         """Starts a call between a puppet model and a caller."""
         caller = Caller()
         ids = counting_ids()
         model = PuppetModel(answer, clock=clock, new_id=ids)
         kind = ModelKind(lambda: model, extensions=True)
-        manager = CallManager({"local": kind}, ToolRunner(), clock=clock, new_id=ids)
+        manager = CallManager({"local": kind}, ToolRunner(), max_call_s=max_call_s, clock=clock, wall=wall, new_id=ids)
         call = manager.start(caller, agent=agent, session=session or {}, tenant="t")
         call.on_caller_ready()
         return cls(caller, model, call)

@@ -10,10 +10,12 @@ from tests.realtime.helpers import OFFICIAL
 
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.effects import (
+    CallMcpTool,
     CancelResponse,
     CloseUtterance,
     DropUtterance,
     Effect,
+    ListMcpTools,
     OpenUtterance,
     StartResponse,
     Transcribe,
@@ -34,6 +36,8 @@ class SeenItem:
     """An output item as the client saw it."""
 
     index: int
+    may_outlive: bool = False
+    """It is an MCP call: it can be approved after its response, and goes on when the caller interrupts."""
     part_open: bool = False
     open: bool = True
     awaited: set[str] = field(default_factory=set)
@@ -50,6 +54,13 @@ class SeenResponse:
     stopped: bool = False
     through: bool = False
     done: bool = False
+    rounds: int = 0
+    """Times the host was asked to go on after MCP calls."""
+
+    @property
+    def open(self) -> list[str]:
+        """Items that are not done yet, but for MCP calls."""
+        return [item_id for item_id, item in self.items.items() if item.open and not item.may_outlive]
 
 
 class Rules:
@@ -67,6 +78,11 @@ class Rules:
         self.now = 0.0
         self.unheard: dict[str, float] = {}
         self.event_ids: set[str] = set()
+        self.listings: set[str] = set()
+        self.calls: dict[str, str] = {}
+        """MCP calls at work, and whose response they are."""
+        self.requests: set[str] = set()
+        """Approval requests without an answer."""
 
     def watch(self, outputs: list[Output]) -> list[dict[str, Any]]:
         """Checks outputs in order; returns the events among them."""
@@ -94,6 +110,10 @@ class Rules:
             self.on_created(frame["response"])
         elif kind == "response.done":
             self.on_done(frame["response"])
+        elif kind.startswith("response.mcp_call."):
+            self.on_call(kind.removeprefix("response.mcp_call."), frame)
+        elif kind.startswith("mcp_list_tools."):
+            assert frame["item_id"] not in self.gone or kind.endswith(("completed", "failed"))
         elif kind.startswith("response."):
             self.on_output(kind, frame)
         elif kind.startswith("conversation.item.") and "transcription" not in kind:
@@ -113,26 +133,41 @@ class Rules:
     def on_done(self, response: dict[str, Any]) -> None:
         seen = self.responses[response["id"]]
         assert not seen.done, "exactly one response.done"
-        assert not [item for item in seen.items.values() if item.open], "every output item is done before its response"
+        assert not seen.open, "every output item is done before its response, but for calls that still run"
+        if response["status"] == "completed":
+            assert response["id"] not in self.calls.values(), "a response that is not cut short waits for its calls"
         assert [item["id"] for item in response["output"]] == list(seen.items), "response.done holds all output items"
         if seen.started and not seen.through:
             assert seen.stopped, "a host that still works is stopped"
-        assert not (seen.in_conversation and self.unfinished & set(seen.items)), "every added item is done or deleted"
+        unfinished = {item_id for item_id, item in seen.items.items() if not item.may_outlive} & self.unfinished
+        assert not (seen.in_conversation and unfinished), "every added item is done or deleted"
         assert response["usage"]["total_tokens"] >= 0
         seen.done = True
         if seen.in_conversation:
             assert self.live == response["id"]
             self.live = None
 
+    def on_call(self, kind: str, frame: dict[str, Any]) -> None:
+        item_id = frame["item_id"]
+        seen = next(seen for seen in self.responses.values() if item_id in seen.items)
+        item = seen.items[item_id]
+        assert item.may_outlive, "only MCP calls run"
+        assert item.open, "a call ends before its item does"
+        assert frame["output_index"] == item.index
+        if kind == "in_progress":
+            assert item_id not in self.calls, "a call runs once"
+
     def on_output(self, kind: str, frame: dict[str, Any]) -> None:
         seen = self.responses[frame["response_id"]]
-        assert not seen.done, "nothing of a response comes after response.done"
+        if seen.done:
+            assert frame.get("item", {}).get("type") == "mcp_call", "nothing comes after response.done but a call's end"
+            assert kind == "response.output_item.done"
         assert seen.started, "nothing of a response comes before the host was asked"
         assert not seen.stopped or kind.endswith(".done"), "a stopped response only closes what is open"
         if kind == "response.output_item.added":
             assert frame["output_index"] == len(seen.items), "output indices count up"
-            assert not [item for item in seen.items.values() if item.open], "one output item at a time"
-            seen.items[frame["item"]["id"]] = SeenItem(frame["output_index"])
+            assert not seen.open, "one output item at a time, but for calls"
+            seen.items[frame["item"]["id"]] = SeenItem(frame["output_index"], frame["item"]["type"] == "mcp_call")
             return
         item_id = frame["item"]["id"] if "item" in frame else frame["item_id"]
         item = seen.items[item_id]
@@ -150,8 +185,8 @@ class Rules:
             assert item.part_open
             assert not item.awaited, f"{item.awaited} never came"
             item.part_open = False
-        elif kind == "response.function_call_arguments.delta":
-            item.awaited.add("response.function_call_arguments.done")
+        elif kind.endswith("call_arguments.delta"):
+            item.awaited.add(kind.replace("delta", "done"))
         elif kind.endswith(".delta"):
             assert item.part_open, "deltas belong to an open part"
             item.awaited.add(DONE_OF[kind])
@@ -165,6 +200,8 @@ class Rules:
             previous = frame["previous_item_id"]
             self.order.insert(self.order.index(previous) + 1 if previous is not None else 0, item_id)
             self.unfinished.add(item_id)
+            if frame["item"]["type"] == "mcp_approval_request":
+                self.requests.add(item_id)
         elif kind == "done":
             assert item_id in self.unfinished, "an item is done once, after it was added"
             assert frame["item"].get("status") != "in_progress"
@@ -172,6 +209,7 @@ class Rules:
         elif kind == "deleted":
             self.order.remove(item_id)
             self.unfinished.discard(item_id)
+            self.requests.discard(item_id)
             self.gone.add(item_id)
         else:
             assert item_id in self.order
@@ -209,13 +247,24 @@ class Rules:
                 self.unheard[effect.item_id] = self.now
             case StartResponse():
                 seen = self.responses[effect.response_id]
-                assert not seen.started, "a response is started once"
+                if seen.started:
+                    assert seen.through, "a response is started once, or after its host was through"
+                    assert effect.response_id not in self.calls.values(), "and its calls are too"
+                    seen.through = False
+                    seen.rounds += 1
                 assert not seen.done
                 waited = {item.id for item in effect.context} & (self.unheard.keys() - self.gone)
                 assert not waited, "a response starts when all words of its context are known"
                 for item in effect.context:
                     assert not (isinstance(item, MessageItem) and item.status == "in_progress")
                 seen.started = True
+            case ListMcpTools():
+                assert effect.item_id in self.unfinished
+                self.listings.add(effect.item_id)
+            case CallMcpTool():
+                assert effect.item_id not in self.calls, "a tool is called once"
+                owner = next(name for name, seen in self.responses.items() if effect.item_id in seen.items)
+                self.calls[effect.item_id] = owner
             case CancelResponse():
                 seen = self.responses[effect.response_id]
                 assert seen.started, "only what was started is stopped"

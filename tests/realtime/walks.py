@@ -16,6 +16,10 @@ from tests.realtime.helpers import counted_ids, pcm
 from tests.realtime.rules import Rules
 
 from perhop.realtime.effects import (
+    McpCallDone,
+    McpCallFailed,
+    McpListFailed,
+    McpToolsListed,
     OutputAudio,
     OutputDone,
     OutputFailed,
@@ -27,6 +31,8 @@ from perhop.realtime.effects import (
     VoiceActivity,
 )
 from perhop.realtime.events import parse_client_event
+from perhop.realtime.mcp.declared import McpRules
+from perhop.realtime.mcp.effects import McpToolInfo
 from perhop.realtime.server import Output, RealtimeServer, ServerLimits
 from perhop.realtime.session import SessionConfig
 
@@ -34,6 +40,9 @@ Choose = Callable[[int], int]
 """``choose(n)`` is a number from 0 to n - 1."""
 
 LIMITS = ServerLimits(max_items=40, max_item_audio=200_000, max_buffer_ms=20_000, max_parallel=3)
+
+SEEK = McpToolInfo("seek")
+MAPS = {"type": "mcp", "server_label": "maps", "server_url": "https://maps.example/"}
 
 UPDATES: tuple[dict[str, Any], ...] = (
     {"audio": {"input": {"turn_detection": None}}},
@@ -47,6 +56,9 @@ UPDATES: tuple[dict[str, Any], ...] = (
     {"output_modalities": ["text"]},
     {"output_modalities": ["audio"]},
     {"audio": {"output": {"voice": "ash"}}},
+    {"tools": [{**MAPS, "require_approval": "never"}]},
+    {"tools": [{**MAPS, "require_approval": "always"}]},
+    {"tools": []},
 )
 
 
@@ -58,13 +70,25 @@ class Walk:
         self.rules = Rules(official=official)
         self.now = 0.0
         self.heard_ms = 0
-        self.server = RealtimeServer(config=SessionConfig.default(), now=0.0, new_id=counted_ids(), limits=LIMITS)
+        self.mcp = McpRules(
+            hosts=frozenset({"*"}),
+            follow_up=self.pick(("client", "server")),
+            max_calls=6,
+            max_rounds=2,
+            list_wait_s=2.0,
+        )
+        tools = self.pick(([], [{**MAPS, "require_approval": "never"}], [{**MAPS, "require_approval": "always"}]))
+        config = SessionConfig.default().merged({"type": "realtime", "tools": tools})
+        self.server = RealtimeServer(config=config, now=0.0, new_id=counted_ids(), limits=LIMITS, mcp=self.mcp)
         self.watch(self.server.start(0.0))
+        if self.choose(3):
+            self.tools_listed()
         self.steps: tuple[Callable[[], None], ...] = (
             self.speak, self.speak, self.speak, self.pause, self.pause, self.pause, self.hint, self.whole_file,
             self.recognise, self.recognise, self.recognise, self.recognition_fails,
             self.host_speaks, self.host_speaks, self.host_speaks, self.host_plays, self.host_plays, self.host_calls,
-            self.host_finishes, self.host_finishes, self.host_fails, self.host_is_confused,
+            self.host_only_calls, self.host_only_calls, self.tools_listed, self.call_ends, self.call_ends,
+            self.host_finishes, self.host_finishes, self.host_fails, self.host_is_confused, self.decide, self.decide,
             self.ask, self.ask, self.ask, self.ask_out_of_band, self.cancel, self.cancel_by_name,
             self.write, self.send_audio, self.output, self.delete, self.truncate, self.retrieve,
             self.commit, self.clear, self.update, self.update, self.wait,
@@ -83,9 +107,14 @@ class Walk:
         for _ in range(10):
             for item_id in sorted(self.rules.unheard):
                 self.heard(Transcript(item_id, "words"))
+            while self.rules.listings or self.rules.calls or self.rules.requests:
+                self.tools_listed()
+                self.call_ends()
+                self.decide()
             for response_id in self.working:
                 self.through(OutputDone(response_id))
         assert [seen for seen in self.rules.responses.values() if not seen.done] == [], "every response ends"
+        assert self.server.live_response_id is None
         assert not self.rules.unfinished, "every item ends"
 
     def pick(self, options: Any) -> Any:
@@ -172,12 +201,51 @@ class Walk:
 
     def host_calls(self) -> None:
         if self.working:
-            assert self.give(OutputFunctionCall(self.pick(self.working), "find", "{}")), "a call is shown"
+            call = OutputFunctionCall(self.pick(self.working), self.pick(("find", "seek", "seek")), "{}")
+            assert self.give(call), "a call is shown"
+
+    def host_only_calls(self) -> None:
+        """The whole answer is a call, which is what models mostly do."""
+        if self.working:
+            response_id = self.pick(self.working)
+            self.give(OutputFunctionCall(response_id, "seek", "{}"))
+            self.through(OutputDone(response_id))
+
+    def tools_listed(self) -> None:
+        if self.rules.listings:
+            item_id = self.pick(sorted(self.rules.listings))
+            self.rules.listings.discard(item_id)
+            listed = McpToolsListed(item_id, (SEEK,))
+            self.give(self.pick((listed, listed, listed, McpListFailed(item_id, "lost"))))
+
+    def call_ends(self) -> None:
+        if self.rules.calls:
+            item_id = self.pick(sorted(self.rules.calls))
+            owner = self.rules.responses[self.rules.calls.pop(item_id)]
+            rounds = owner.rounds
+            kinds = self.give(self.pick((McpCallDone(item_id, "1"), McpCallFailed(item_id, "http_error", "lost", 500))))
+            assert kinds[0] in ("response.mcp_call.completed", "response.mcp_call.failed")
+            if owner.through and not owner.done:
+                assert self.rules.calls, "a response whose calls are through ends or goes on"
+            assert owner.rounds == rounds or self.mcp.follow_up == "server"
+
+    def decide(self) -> None:
+        """The client approves a call, or does not."""
+        if self.rules.requests:
+            request_id = self.pick(sorted(self.rules.requests))
+            self.rules.requests.discard(request_id)
+            item = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": self.choose(2) == 0}
+            assert self.send("conversation.item.create", item=item)[0]["type"] == "conversation.item.added"
 
     def through(self, ending: OutputDone | OutputFailed) -> list[str]:
-        self.rules.responses[ending.response_id].through = True
+        seen = self.rules.responses[ending.response_id]
+        seen.through = True
+        rounds = seen.rounds
         kinds = self.give(ending)
-        assert "response.done" in kinds, "a response ends when its host is through"
+        if ending.response_id not in self.rules.calls.values() or isinstance(ending, OutputFailed):
+            assert seen.done or seen.rounds > rounds, "a response ends or goes on when its host is through"
+        else:
+            assert not seen.done, "a response waits for its calls"
         return kinds
 
     def host_finishes(self) -> None:
@@ -190,7 +258,8 @@ class Walk:
 
     def host_is_confused(self) -> None:
         """It speaks of a response that is closed, or that it was not asked for yet."""
-        strangers = [name for name, seen in self.rules.responses.items() if seen.done or not seen.started]
+        seen = self.rules.responses.items()
+        strangers = [name for name, r in seen if r.done or not r.started or r.through]
         if not strangers:
             return
         name = self.pick(strangers)

@@ -49,6 +49,11 @@ class Listener:
         self._idle_at: float | None = None
 
     @property
+    def speaking(self) -> bool:
+        """The caller is heard to speak."""
+        return self._detector.speaking
+
+    @property
     def idle_at(self) -> float | None:
         """When the silence will have lasted too long; None while that is not watched."""
         return self._idle_at

@@ -191,7 +191,8 @@ class Responder:
         """The host has given everything."""
         ending = Ending.incomplete(done.reason) if done.reason else Ending("completed")
         room = self._find(done.response_id)
-        if room.response is not None and (room.response.calls or self._goes_on(room.response, ending)):
+        response = room.response
+        if response and response.ending is None and (response.calls or self._goes_on(response, ending)):
             self._apply(room, Stimulus.HOLD, now, ending=ending)
             self._continue(room, now)
         else:

@@ -260,7 +260,7 @@ class RealtimeServer:
         if isinstance(decision, SpeechStarted):
             detection = self._core.config.audio.input.turn_detection
             if detection is not None and detection.interrupt_response:
-                self._responder.interrupt(now)
+                self._interrupt(now)
         elif decision is not None:
             self._end_turn(decision, now)
 
@@ -278,8 +278,13 @@ class RealtimeServer:
         if self._responder.live_id is not None and not detection.interrupt_response:
             self._turn_owed = True
         else:
-            self._responder.interrupt(now)
+            self._interrupt(now)
             self._respond(now)
+
+    def _interrupt(self, now: float) -> None:
+        """The caller talks: what was owed is answered along with that."""
+        self._turn_owed = False
+        self._responder.interrupt(now)
 
     # -- words --------------------------------------------------------------------------------------------------------
 
@@ -323,7 +328,7 @@ class RealtimeServer:
             return
         if self._responder.live_id is not None:
             self._turn_owed = True
-        else:
+        elif not self._listener.speaking:
             self._respond(now)
 
     # -- responses ----------------------------------------------------------------------------------------------------

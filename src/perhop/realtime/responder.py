@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
+from perhop.realtime.context import fit
 from perhop.realtime.conversation import Entry
 from perhop.realtime.core import Core
 from perhop.realtime.effects import (
@@ -17,8 +17,9 @@ from perhop.realtime.effects import (
     OutputText,
     StartResponse,
 )
+from perhop.realtime.ending import Ending
 from perhop.realtime.errors import ProtocolError
-from perhop.realtime.events import InputTokenDetails, ResponseFailure, StatusDetails
+from perhop.realtime.events import InputTokenDetails, RateLimitsUpdated
 from perhop.realtime.lifecycle import Action, State, Stimulus, step
 from perhop.realtime.mcp.calls import McpCalls
 from perhop.realtime.mcp.declared import McpRules
@@ -26,37 +27,14 @@ from perhop.realtime.mcp.listing import McpTools
 from perhop.realtime.mcp.offer import Offer, chosen
 from perhop.realtime.mcp.view import as_model_sees
 from perhop.realtime.plan import ResponsePlan
+from perhop.realtime.rates import Rates
 from perhop.realtime.transcripts import Transcripts
-from perhop.realtime.usage import input_details
+from perhop.realtime.usage import input_details, sum_of
 from perhop.realtime.writer import ResponseWriter
 
-__all__ = ["Ending", "Responder"]
+__all__ = ["Responder"]
 
 Output = OutputText | OutputAudio | OutputFunctionCall
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a response ends."""
-
-    status: Literal["completed", "cancelled", "incomplete", "failed"]
-    details: StatusDetails | None = None
-
-    @classmethod
-    def cancelled(cls, reason: Literal["turn_detected", "client_cancelled"]) -> Ending:
-        """Somebody stopped it."""
-        return cls("cancelled", StatusDetails(type="cancelled", reason=reason))
-
-    @classmethod
-    def incomplete(cls, reason: Literal["max_output_tokens", "content_filter"]) -> Ending:
-        """It was cut short."""
-        return cls("incomplete", StatusDetails(type="incomplete", reason=reason))
-
-    @classmethod
-    def failed(cls, code: str, message: str) -> Ending:
-        """The engines could not go on."""
-        error = ResponseFailure(type="server_error", code=code, message=message)
-        return cls("failed", StatusDetails(type="failed", error=error))
 
 
 _NO_INPUT = input_details("", (), ())
@@ -70,6 +48,8 @@ class _Response:
     plan: ResponsePlan
     writer: ResponseWriter
     context: tuple[Entry, ...] = ()
+    whole: bool = True
+    """The context is the conversation: what does not fit into it any more is left out for good."""
     unheard: set[str] = field(default_factory=set)
     """Items it waits for: audio whose words are still being recognised, tools that are still being listed."""
     given: InputTokenDetails = _NO_INPUT
@@ -88,6 +68,8 @@ class _Response:
     """Of its own output, how much is in its context."""
     ending: Ending | None = None
     """How it ends once its calls are through."""
+    refusal: Ending | None = None
+    """Why the host was not asked to produce it."""
 
 
 @dataclass(slots=True)
@@ -104,6 +86,7 @@ class Responder:
     Args:
         closed: called with each default-conversation response's writer once it has ended, and the time.
         mcp: rules, tools and calls of MCP servers.
+        rates: counts what the session uses, if that is limited.
 
     Attributes:
         has_spoken: the model has produced audio in this session.
@@ -116,10 +99,12 @@ class Responder:
         closed: Callable[[ResponseWriter, float], None],
         *,
         mcp: tuple[McpRules, McpTools, McpCalls],
+        rates: Rates | None = None,
     ) -> None:
         self._core = core
         self._transcripts = transcripts
         self._rules, self._mcp_tools, self._mcp_calls = mcp
+        self._rates = rates
         self._closed = closed
         self._default = _Room()
         self._out_of_band: dict[str, _Room] = {}
@@ -149,11 +134,15 @@ class Responder:
             self._out_of_band[response_id] = room
         return response_id
 
-    def provide(self, response_id: str, context: tuple[Entry, ...], now: float) -> None:
-        """Gives a response its context; it starts once every word of it is known."""
+    def provide(self, response_id: str, context: tuple[Entry, ...], now: float, *, whole: bool) -> None:
+        """Gives a response its context; it starts once every word of it is known.
+
+        Args:
+            whole: this is the conversation, not what a client chose.
+        """
         room = self._find(response_id)
         if room.response is not None:
-            room.response.context = context
+            room.response.context, room.response.whole = context, whole
             room.response.unheard = {entry.id for entry in context if entry.id in self._transcripts}
             room.response.unheard |= self._mcp_tools.awaited(room.response.plan.tools)
             self._start_if_ready(room, now)
@@ -183,8 +172,7 @@ class Responder:
         room = self._find(output.response_id)
         self._apply(room, Stimulus.OUTPUT, now, output=output)
         response = room.response
-        limit = response.plan.max_output_tokens if response else None
-        if response is not None and limit is not None and response.writer.tokens >= limit:
+        if response is not None and response.writer.full:
             self._apply(room, Stimulus.LIMIT, now, ending=Ending.incomplete("max_output_tokens"))
 
     def finished(self, done: OutputDone, now: float) -> None:
@@ -231,7 +219,7 @@ class Responder:
             response.seen = len(response.writer.entries)
             response.rounds += 1
             response.called, response.ending = False, None
-            self._apply(room, Stimulus.READY, now)
+            self._ready(room, now)
         else:
             self._apply(room, Stimulus.SETTLE, now, ending=response.ending)
 
@@ -243,7 +231,12 @@ class Responder:
 
     def _start_if_ready(self, room: _Room, now: float) -> None:
         if room.response is not None and not room.response.unheard:
-            self._apply(room, Stimulus.READY, now)
+            self._ready(room, now)
+
+    def _ready(self, room: _Room, now: float) -> None:
+        self._apply(room, Stimulus.READY, now)
+        if room.response is not None and room.response.refusal is not None:
+            self._apply(room, Stimulus.FAIL, now, ending=room.response.refusal)
 
     # -- what to do about it ------------------------------------------------------------------------------------------
 
@@ -287,24 +280,34 @@ class Responder:
             case Action.BEGIN, _Response():
                 response.writer.created()
             case Action.START, _Response():
-                self._start(response)
+                self._start(response, now)
             case Action.EMIT, _Response() if output is not None:
                 self._show(response, output, now)
             case Action.STOP, _Response():
                 self._core.emit(CancelResponse(response.id))
-            case Action.KEEP, _Response():
+            case Action.KEEP, _Response() if ending is not None:
                 response.ending = ending
+                response.writer.end_message("completed" if ending.status == "completed" else "incomplete")
             case Action.CLOSE, _Response() if ending is not None:
-                response.writer.done(ending.status, ending.details, response.given)
+                self._close(response, ending, now)
             case _:
                 raise AssertionError(f"{action} without what it needs")
 
-    def _start(self, response: _Response) -> None:
+    def _close(self, response: _Response, ending: Ending, now: float) -> None:
+        used = response.writer.done(ending.status, ending.details, response.given)
+        if self._rates is not None:
+            left = self._rates.end(used.total_tokens or 0, now)
+            self._core.emit(RateLimitsUpdated(event_id=self._core.event_id(), rate_limits=left))
+
+    def _start(self, response: _Response, now: float) -> None:
         plan = response.plan
-        context = tuple(entry for entry in response.context if not entry.removed)
         response.offer, choice = chosen(self._mcp_tools.offer(plan.tools), plan.tool_choice)
         if response.rounds and choice != "none":  # a call that was demanded has been made
             choice = "auto" if response.rounds < self._rules.max_rounds else "none"
+        response.refusal = self._refusal(response, now)
+        if response.refusal is not None:
+            return
+        context = response.context
         response.given = input_details(plan.instructions, response.offer.functions, context)
         self._core.emit(
             StartResponse(
@@ -317,8 +320,25 @@ class Responder:
                 tools=response.offer.functions,
                 tool_choice=choice,
                 max_output_tokens=plan.max_output_tokens,
+                parallel_tool_calls=plan.parallel_tool_calls,
             )
         )
+
+    def _refusal(self, response: _Response, now: float) -> Ending | None:
+        """Makes the context fit; or says why the model cannot be asked."""
+        plan, limit = response.plan, self._core.limits.max_input_tokens
+        fixed = sum_of(input_details(plan.instructions, response.offer.functions, ()))
+        context = [entry for entry in response.context if not entry.removed]
+        fitted = fit(context, room=max(0, limit - fixed), truncation=plan.truncation)
+        if fitted is None:
+            message = f"The context has more than {limit} tokens, and truncation is disabled: delete items."
+            return Ending.failed("context_length_exceeded", message, type_="invalid_request_error")
+        if self._rates is not None and (too_many := self._rates.begin(now)) is not None:
+            return Ending.failed("rate_limit_exceeded", too_many, type_="rate_limit_exceeded")
+        for entry in fitted.left_out if response.whole else ():
+            entry.left_out = True
+        response.context = fitted.kept
+        return None
 
     def _show(self, response: _Response, output: Output, now: float) -> None:
         writer = response.writer
@@ -332,6 +352,9 @@ class Responder:
                 self._call(response, output)
 
     def _call(self, response: _Response, call: OutputFunctionCall) -> None:
+        first = not (response.called or response.left_to_client)
+        if not (first or response.plan.parallel_tool_calls) or not response.writer.takes(call.name, call.arguments):
+            return
         tool = response.offer.mcp.get(call.name)
         if tool is None:
             response.writer.function_call(call.name, call.arguments)

@@ -29,10 +29,11 @@ from perhop.realtime.events import (
     ResponseStatus,
     ServerEvent,
     StatusDetails,
+    Usage,
 )
 from perhop.realtime.items import ContentPart, FunctionCallItem, Item, MessageItem
 from perhop.realtime.plan import ResponsePlan
-from perhop.realtime.usage import output_tokens, usage
+from perhop.realtime.usage import ASSISTANT_AUDIO_MS, CHARACTERS, output_tokens, sum_of, text_tokens, usage
 
 __all__ = ["ResponseWriter"]
 
@@ -48,6 +49,7 @@ class _Message:
     index: int
     words: list[str] = field(default_factory=list)
     audio_bytes: int = 0
+    audio: bytearray = field(default_factory=bytearray)
 
 
 class ResponseWriter:
@@ -69,12 +71,18 @@ class ResponseWriter:
         self._output: list[Item] = []
         self._message: _Message | None = None
         self._characters = 0
+        self._overflown = False
 
     @property
     def tokens(self) -> int:
         """Output tokens so far."""
-        said = output_tokens(characters=self._characters, audio_ms=self.audio_ms)
-        return (said.text_tokens or 0) + (said.audio_tokens or 0)
+        return sum_of(output_tokens(characters=self._characters, audio_ms=self.audio_ms))
+
+    @property
+    def full(self) -> bool:
+        """The response has used up its tokens, or has no room for what was to come next."""
+        limit = self._plan.max_output_tokens
+        return self._overflown or (limit is not None and self.tokens >= limit)
 
     @property
     def silent(self) -> bool:
@@ -93,16 +101,21 @@ class ResponseWriter:
         status: Literal["completed", "cancelled", "incomplete", "failed"],
         details: StatusDetails | None,
         heard: InputTokenDetails,
-    ) -> None:
+    ) -> Usage:
         """Closes what is open, then the response.
 
         Args:
             heard: tokens of the context it was given.
+
+        Returns:
+            What it used.
         """
-        self._close_message("completed" if status == "completed" else "incomplete")
+        self.end_message("completed" if status == "completed" else "incomplete")
         said = output_tokens(characters=self._characters, audio_ms=self.audio_ms)
-        response = self._response(status, status_details=details, output=self._output, usage=usage(heard, said))
+        used = usage(heard, said)
+        response = self._response(status, status_details=details, output=self._output, usage=used)
         self._core.emit(ResponseDone(event_id=self._core.event_id(), response=response))
+        return used
 
     def _response(self, status: ResponseStatus, **fields: object) -> Response:
         plan = self._plan
@@ -123,7 +136,8 @@ class ResponseWriter:
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def text(self, words: str) -> None:
-        """Adds text: of a written answer, or of what is being said."""
+        """Adds text: of a written answer, or of what is being said; as much of it as there are tokens for."""
+        words = words[: self._room_for_characters()]
         if not words:
             return
         message = self._open_message()
@@ -132,7 +146,8 @@ class ResponseWriter:
         self._part(ResponseOutputTextDelta if self.silent else ResponseOutputAudioTranscriptDelta, message, delta=words)
 
     def audio(self, audio: bytes, now: float) -> None:
-        """Adds audio; a text response has none and ignores it."""
+        """Adds audio, as much of it as there are tokens for; a text response has none and ignores it."""
+        audio = audio[: self._room_for_audio()]
         if not audio or self.silent:
             return
         if self.first_audio_at is None:
@@ -142,18 +157,44 @@ class ResponseWriter:
         message.audio_bytes += len(audio)
         message.entry.audio_ms = message.audio_bytes // self._plan.bytes_per_ms
         self.audio_ms += message.entry.audio_ms - before_ms
+        self._keep(message, audio)
         self._core.emit(AudioChunk(self.id, message.entry.id, message.index, _ONE_PART, audio))
+
+    def _keep(self, message: _Message, audio: bytes) -> None:
+        """Keeps audio for retrieval, unless there is too much of it or nobody can retrieve it."""
+        if self._plan.in_conversation and message.audio_bytes <= self._core.limits.max_item_audio:
+            message.audio += audio
+        else:
+            message.audio.clear()
+
+    def _room_for_characters(self) -> int | None:
+        """How much text there are tokens for; None for any amount."""
+        limit = self._plan.max_output_tokens
+        if limit is None:
+            return None
+        spoken = sum_of(output_tokens(characters=0, audio_ms=self.audio_ms))
+        return max(0, (limit - spoken) * CHARACTERS - self._characters)
+
+    def _room_for_audio(self) -> int | None:
+        """How many bytes of audio there are tokens for; None for any amount."""
+        limit = self._plan.max_output_tokens
+        if limit is None:
+            return None
+        room_ms = (limit - text_tokens(self._characters)) * ASSISTANT_AUDIO_MS - self.audio_ms
+        return max(0, room_ms) * self._plan.bytes_per_ms
 
     def _open_message(self) -> _Message:
         if self._message is None:
             item_id = self._core.new_id("item_")
             entry, index = self.begin_item(MessageItem(id=item_id, status="in_progress", role="assistant", content=[]))
+            entry.bytes_per_ms = self._plan.bytes_per_ms
             self._message = _Message(entry, index)
             part = {"type": "text", "text": ""} if self.silent else {"type": "audio", "transcript": ""}
             self._part(ResponseContentPartAdded, self._message, part=part)
         return self._message
 
-    def _close_message(self, status: Literal["completed", "incomplete"]) -> None:
+    def end_message(self, status: Literal["completed", "incomplete"]) -> None:
+        """Closes the message being produced, if there is one."""
         message, self._message = self._message, None
         if message is None:
             return
@@ -168,13 +209,22 @@ class ResponseWriter:
             self._part(ResponseContentPartDone, message, part={"type": "audio", "transcript": words})
             content = ContentPart(type="output_audio", transcript=words)
         item = MessageItem(id=message.entry.id, status=status, role="assistant", content=[content])
+        message.entry.audio = bytes(message.audio)
         self.end_item(message.entry, item, message.index)
+        self._core.conversation.keep_audio(message.entry)
 
     def _part(self, event: type[ServerEvent], message: _Message, **fields: object) -> None:
         """Emits an event about the message's part."""
         self.about(event, message.entry.id, message.index, content_index=_ONE_PART, **fields)
 
     # -- function calls -----------------------------------------------------------------------------------------------
+
+    def takes(self, name: str, arguments: str) -> bool:
+        """Whether there are tokens for this call; half of one would be of no use."""
+        room = self._room_for_characters()
+        if room is not None and len(name) + len(arguments) > room:
+            self._overflown = True
+        return not self._overflown
 
     def function_call(self, name: str, arguments: str) -> None:
         """Adds a whole function call; a message before it is complete."""
@@ -200,7 +250,7 @@ class ResponseWriter:
         Returns:
             Its entry and its output index.
         """
-        self._close_message("completed")
+        self.end_message("completed")
         core, index = self._core, len(self._output)
         self._characters += characters
         entry = Entry(item=item, known=item, in_progress=True)

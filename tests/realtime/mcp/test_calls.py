@@ -325,6 +325,18 @@ def test_what_was_said_before_a_call_is_known_after_it() -> None:
     assert message.text() == "Let me see."
 
 
+def test_what_was_said_while_a_tool_ran_is_known_after_it() -> None:
+    session = asking(follow_up="server")
+    session.call(through=False)
+    session.give(OutputText(session.live, "One moment."))
+    session.give(OutputDone(session.live))
+    assert types(session.frames)[-1] == "response.output_item.done", "the message is complete"
+    session.returns()
+    message = session.started[0].context[-1]
+    assert isinstance(message, MessageItem)
+    assert (message.status, message.text()) == ("completed", "One moment.")
+
+
 def test_a_call_that_was_demanded_is_demanded_once() -> None:
     session = McpSession(TEXT_ONLY, follow_up="server")
     session.ready()

@@ -26,10 +26,15 @@ __all__ = ["FEATURES", "SILENCES", "DecoderPair", "Lexicon", "begin_utterance", 
 FEATURES: dict[str, Any] = {"samprate": 24_000, "bestpath": False, "loglevel": "FATAL"}
 """Settings that every decoder shares."""
 
-_GRAMMAR_SEARCH = {"lw": 3.0, "wip": 0.2, "beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40}
-"""Wider and with less weight on the grammar's own probabilities than the defaults: digit strings get lost in those."""
+_GRAMMAR_SEARCH = {"lw": 6.5, "wip": 0.05, "beam": 1e-80, "pbeam": 1e-56, "wbeam": 1e-48}
+"""Found by trial on a compiled grammar of 220 words and a handwritten one, with eight voices: the defaults lose the right
+path in strings of digits and lists of slots."""
 
 SILENCES = frozenset({"<sil>", "<s>", "</s>", "(NULL)", "SIL", "[NOISE]", "[COUGH]", "[SMACK]", "[UH]", "[UM]"})
+
+_ODDS_FORGIVEN = 0.75
+_FRAMES_ADDED = 10
+"""So that one vague sound does not condemn a word of 200 ms."""
 
 _KEPT_GRAMMARS = 4
 _MAX_WORDS = 4_000
@@ -155,8 +160,12 @@ class DecoderPair:
         free = self._sounds.hyp()
         if best is None or free is None or not best.hypstr:
             return "", -math.inf
-        frames = sum(s.end_frame - s.start_frame + 1 for s in self._words.seg() if s.word not in SILENCES)
-        return best.hypstr, (log_score(best.score) - log_score(free.score)) / max(frames, 1)
+        segments = list(self._words.seg())
+        frames = sum(part.end_frame - part.start_frame + 1 for part in segments if part.word not in SILENCES)
+        # What the grammar's own odds cost says little about the sound; free phones cost nothing.
+        odds = sum(log_score(part.lscore) for part in segments)
+        gap = log_score(best.score) - log_score(free.score) - _ODDS_FORGIVEN * odds
+        return best.hypstr, gap / (frames + _FRAMES_ADDED)
 
     def abandon(self) -> None:
         """Ends the utterance without a result."""

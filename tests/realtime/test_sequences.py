@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pybase64
 import pytest
 from tests.realtime.helpers import LOUD, MANUAL, QUIET, TEXT_ONLY, Session, error_of, pcm, types
 
@@ -374,7 +375,8 @@ def test_the_caller_interrupts() -> None:
     assert types(truncated) == ["conversation.item.truncated"]
     retrieved = session.send("conversation.item.retrieve", item_id="item_2")
     assert types(retrieved) == ["conversation.item.retrieved"]
-    assert retrieved[0]["item"]["content"] == [{"type": "output_audio"}]
+    [part] = retrieved[0]["item"]["content"]
+    assert part == {"type": "output_audio", "audio": pybase64.b64encode_as_string(pcm(700))}, "what was heard"
     session.hear(LOUD, 320)
     assert types(session.hear(QUIET, 256)) == [*TURN, "response.created"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pybase64
 
+from perhop.realtime.audio import BYTES_PER_MS
 from perhop.realtime.items import (
     ContentPart,
     FunctionCallItem,
@@ -28,11 +29,14 @@ class Entry:
         item: the item as events show it; never holds audio.
         known: the item as the model sees it: a caller's audio with its words, whether or not the client is told them.
         previous_id: the item before it when it was added.
-        audio: a caller's audio in the session's input format, while it is kept for ``conversation.item.retrieve``.
+        audio: its audio while it is kept for ``conversation.item.retrieve``: a caller's in the session's input format,
+            an assistant's, once it is complete, in that of its response.
+        bytes_per_ms: of its audio.
         audio_ms: how long its audio is; of an assistant's, how much was generated.
         heard_ms: where an assistant's audio was cut; None while it counts as heard to its end.
         in_progress: the model is still producing it.
         removed: it is no longer part of the conversation.
+        left_out: the model does not see it any more, because the conversation became too long.
         counted: its share of the conversation's size.
     """
 
@@ -40,10 +44,12 @@ class Entry:
     known: Item
     previous_id: str | None = None
     audio: bytes = b""
+    bytes_per_ms: int = BYTES_PER_MS
     audio_ms: int = 0
     heard_ms: int | None = None
     in_progress: bool = False
     removed: bool = False
+    left_out: bool = False
     counted: int = 0
 
     @property
@@ -83,6 +89,7 @@ class Entry:
     def truncate(self, audio_end_ms: int) -> None:
         """Only so much of an assistant's audio was heard: its words are no longer known to the model."""
         self.heard_ms = audio_end_ms
+        self.audio = self.audio[: audio_end_ms * self.bytes_per_ms]
         self.audio_ms = min(self.audio_ms, audio_end_ms)
         self._forget_unheard()
 
@@ -121,7 +128,7 @@ class Conversation:
     """Items in order. Bounded: beyond ``max_items`` the oldest fall off, beyond ``max_audio`` the oldest audio does.
 
     Args:
-        max_audio: bytes of callers' audio kept for retrieval, over all items.
+        max_audio: bytes of audio kept for retrieval, over all items.
 
     Attributes:
         size: characters of all content, as it was when added.
@@ -134,7 +141,7 @@ class Conversation:
         self._max_audio = max_audio
         self._entries: dict[str, Entry] = {}
         self._order: list[str] = []
-        self._sounding: OrderedDict[str, Entry] = OrderedDict()
+        self._sounding: OrderedDict[str, int] = OrderedDict()
         self._audio_bytes = 0
 
     def __iter__(self) -> Iterator[Entry]:
@@ -167,11 +174,7 @@ class Conversation:
         self._entries[entry.id] = entry
         entry.counted = entry.size
         self.size += entry.counted
-        if entry.audio:
-            self._sounding[entry.id] = entry
-            self._audio_bytes += len(entry.audio)
-            while self._audio_bytes > self._max_audio:
-                self._silence(next(iter(self._sounding)))
+        self.keep_audio(entry)
         surplus = len(self._order) - self._max_items
         if surplus <= 0:
             return []
@@ -187,20 +190,31 @@ class Conversation:
             self.size += entry.size - entry.counted
             entry.counted = entry.size
 
+    def keep_audio(self, entry: Entry) -> None:
+        """Keeps the audio an item has now for retrieval, if it is part of this; the oldest gives way to it."""
+        self._release_audio(entry.id)
+        if len(entry.audio) > self._max_audio:
+            entry.audio = b""
+        if entry.audio and self._entries.get(entry.id) is entry:
+            self._sounding[entry.id] = len(entry.audio)
+            self._audio_bytes += len(entry.audio)
+            while self._audio_bytes > self._max_audio:
+                oldest = next(iter(self._sounding))
+                self._release_audio(oldest)
+                self._entries[oldest].audio = b""
+
     def position_after(self, item_id: str) -> int | None:
         """Where an item that follows ``item_id`` goes; None when there is no such item."""
         return self._order.index(item_id) + 1 if item_id in self._entries else None
 
     def remove(self, item_id: str) -> None:
         """Takes an item out for good."""
-        self._silence(item_id)
+        self._release_audio(item_id)
         entry = self._entries.pop(item_id)
         entry.removed = True
         self.size -= entry.counted
         self._order.remove(item_id)
 
-    def _silence(self, item_id: str) -> None:
-        entry = self._sounding.pop(item_id, None)
-        if entry is not None:
-            self._audio_bytes -= len(entry.audio)
-            entry.audio = b""
+    def _release_audio(self, item_id: str) -> None:
+        """An item's audio does not count any more."""
+        self._audio_bytes -= self._sounding.pop(item_id, 0)

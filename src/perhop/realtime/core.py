@@ -10,6 +10,7 @@ from perhop.realtime.effects import Effect
 from perhop.realtime.events import ConversationItemAdded, ConversationItemDeleted, ConversationItemDone, ServerEvent
 from perhop.realtime.ids import IdFactory
 from perhop.realtime.items import Item
+from perhop.realtime.rates import RateLimits
 from perhop.realtime.session import SessionConfig
 
 __all__ = ["Core", "Output", "ServerLimits"]
@@ -24,20 +25,24 @@ class ServerLimits:
     Attributes:
         max_buffer_ms: audio not committed yet; more than a client may append at once as a file.
         min_commit_ms: least audio a client may commit.
-        max_item_audio: bytes of committed audio kept for ``conversation.item.retrieve``, over all items.
+        max_item_audio: bytes of audio kept for ``conversation.item.retrieve``, over all items; 87 s.
         max_items: items of the conversation; the oldest fall off beyond it.
         max_content: characters of all items; a client cannot add beyond it.
         max_parallel: out-of-band responses at a time.
+        max_input_tokens: what the model takes in at once, instructions and tools included.
         transcript_wait_s: how long a response waits for the words of an utterance before it goes on without them.
+        rates: responses and tokens a minute; neither limited nor shown when None.
     """
 
     max_buffer_ms: int = 400_000
     min_commit_ms: int = 100
-    max_item_audio: int = 8 * 1024 * 1024
+    max_item_audio: int = 4 * 1024 * 1024
     max_items: int = 4_096
     max_content: int = 16 * 1024 * 1024
     max_parallel: int = 16
+    max_input_tokens: int = 28_672
     transcript_wait_s: float = 15.0
+    rates: RateLimits | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class Core:
 
     Attributes:
         transcoded: audio is 24 kHz PCM here whatever formats the session has, because the host converts at its edge.
+        sighted: the model can see images.
     """
 
     config: SessionConfig
@@ -55,6 +61,7 @@ class Core:
     limits: ServerLimits
     conversation: Conversation
     transcoded: bool = False
+    sighted: bool = True
     out: list[Output] = field(default_factory=list)
 
     @property

@@ -112,6 +112,7 @@ class StartResponse:
     tools: tuple[dict[str, Any], ...]
     tool_choice: str | dict[str, Any]
     max_output_tokens: int | None
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)

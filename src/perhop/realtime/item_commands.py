@@ -30,7 +30,7 @@ def entry_of(core: Core, item: Item, *, at: str) -> Entry:
         at: where the item stands in the event, for the error's ``param``.
 
     Raises:
-        ProtocolError: audio that is not base64.
+        ProtocolError: audio that is not base64, or images for a model that cannot see.
     """
     fields: dict[str, object] = {name: value for name, value in item if value is not None}
     fields["id"] = item.id or core.new_id("item_")
@@ -42,6 +42,7 @@ def entry_of(core: Core, item: Item, *, at: str) -> Entry:
         fields["output"] = item.output
     audio = b""
     if isinstance(item, MessageItem):
+        _check_sight(core, item, at=at)
         fields["content"] = [_shown(part) for part in item.content]
         audio = b"".join(
             decode_audio(part.audio, param=f"{at}.content[{index}].audio")
@@ -49,7 +50,15 @@ def entry_of(core: Core, item: Item, *, at: str) -> Entry:
             if part.audio is not None
         )
     shown = type(item).model_validate(fields)
-    return Entry(item=shown, known=shown, audio=audio, audio_ms=len(audio) // core.input_bytes_per_ms)
+    per_ms = core.input_bytes_per_ms
+    return Entry(item=shown, known=shown, audio=audio, bytes_per_ms=per_ms, audio_ms=len(audio) // per_ms)
+
+
+def _check_sight(core: Core, item: MessageItem, *, at: str) -> None:
+    for index, part in enumerate(item.content):
+        if part.type == "input_image" and not core.sighted:
+            message = "This model cannot see images; describe them in an input_text instead."
+            raise ProtocolError("invalid_value", message, f"{at}.content[{index}].type")
 
 
 def _shown(part: ContentPart) -> ContentPart:
@@ -77,14 +86,15 @@ class ItemCommands:
         entry = entry_of(self._core, event.item, at="item")
         if conversation.size + entry.size > self._core.limits.max_content:
             raise ProtocolError("invalid_value", "The conversation is full: delete items, or start a new one.", "item")
+        clip = entry.audio  # more than is kept can be recognised
         self._core.add_item(entry, position=position)
         self._core.item_done(entry)
-        self.transcribe(entry, now)
+        self.transcribe(entry, clip, now)
 
-    def transcribe(self, entry: Entry, now: float, *, shown: bool = True) -> None:
+    def transcribe(self, entry: Entry, clip: bytes, now: float, *, shown: bool = True) -> None:
         """Has the words of a client's audio recognised, unless it gave them."""
-        if entry.audio and not entry.known.text():
-            self._core.emit(Transcribe(entry.id, entry.audio))
+        if clip and not entry.known.text():
+            self._core.emit(Transcribe(entry.id, clip))
             self._transcripts.expect(entry, now, shown=shown)
 
     def delete(self, event: ConversationItemDelete) -> None:
@@ -112,6 +122,7 @@ class ItemCommands:
             message = f"Audio content of {entry.audio_ms} ms is already shorter than {event.audio_end_ms} ms."
             raise ProtocolError("invalid_value", message, "audio_end_ms")
         entry.truncate(event.audio_end_ms)
+        self._core.conversation.keep_audio(entry)
         self._core.emit(
             ConversationItemTruncated(
                 event_id=self._core.event_id(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perhop.realtime.audio import BYTES_PER_MS
 from perhop.realtime.core import Core
 from perhop.realtime.events import ResponseParams
-from perhop.realtime.session import SessionConfig
+from perhop.realtime.session import SessionConfig, Truncation
 from perhop.realtime.session_fields import AudioFormat, Modality, Tool, VoiceId
 from perhop.realtime.wire import JsonObject
 
@@ -34,7 +34,9 @@ class ResponsePlan:
     bytes_per_ms: int
     tools: Sequence[Tool]
     tool_choice: str | JsonObject
+    parallel_tool_calls: bool
     max_output_tokens: int | None
+    truncation: Truncation
     metadata: dict[str, str] | None
 
     @classmethod
@@ -43,6 +45,7 @@ class ResponsePlan:
         config, asked = core.config, params or ResponseParams()
         output = asked.audio.output if asked.audio else None
         sound = (output.format if output else None) or config.audio.output.format
+        parallel = config.parallel_tool_calls if asked.parallel_tool_calls is None else asked.parallel_tool_calls
         limit = asked.max_output_tokens if asked.max_output_tokens is not None else config.max_output_tokens
         return cls(
             in_conversation=asked.conversation != "none",
@@ -54,7 +57,9 @@ class ResponsePlan:
             bytes_per_ms=BYTES_PER_MS if core.transcoded else sound.bytes_per_ms,
             tools=tools,
             tool_choice=_tool_choice(config, asked),
+            parallel_tool_calls=parallel is not False,
             max_output_tokens=None if limit == "inf" else limit,
+            truncation=config.truncation,
             metadata=asked.metadata,
         )
 

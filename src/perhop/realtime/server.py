@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from perhop.realtime.context import chosen_context, whole_context
 from perhop.realtime.conversation import Conversation, Entry
 from perhop.realtime.core import Core, Output, ServerLimits
 from perhop.realtime.effects import (
@@ -36,20 +37,20 @@ from perhop.realtime.events import (
     InputAudioBufferCommit,
     ResponseCancel,
     ResponseCreate,
-    ResponseParams,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
 )
 from perhop.realtime.ids import IdFactory, new_id
-from perhop.realtime.item_commands import ItemCommands, entry_of
-from perhop.realtime.items import Item, ItemReference, McpApprovalResponseItem, McpCallItem
+from perhop.realtime.item_commands import ItemCommands
+from perhop.realtime.items import Item, McpApprovalResponseItem
 from perhop.realtime.listener import Listener
 from perhop.realtime.mcp.calls import McpCalls
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.mcp.listing import McpTools
 from perhop.realtime.mcp.view import as_model_sees
 from perhop.realtime.plan import ResponsePlan, asked_voice
+from perhop.realtime.rates import Rates
 from perhop.realtime.responder import Responder
 from perhop.realtime.session import SessionConfig
 from perhop.realtime.session_fields import FunctionTool
@@ -82,6 +83,7 @@ class RealtimeServer:
         limits: bounds of the session.
         timing: constants of turn detection.
         transcoded: the host converts audio at its edge: here it is 24 kHz PCM whatever the session's formats are.
+        sighted: the model can see images; otherwise they are refused.
         mcp: which MCP servers a session may use; none unless given.
 
     Attributes:
@@ -99,6 +101,7 @@ class RealtimeServer:
         limits: ServerLimits | None = None,
         timing: TurnTiming | None = None,
         transcoded: bool = False,
+        sighted: bool = True,
         mcp: McpRules | None = None,
     ) -> None:
         limits = limits or ServerLimits()
@@ -111,13 +114,20 @@ class RealtimeServer:
             limits=limits,
             conversation=Conversation(new_id("conv_"), max_items=limits.max_items, max_audio=limits.max_item_audio),
             transcoded=transcoded,
+            sighted=sighted,
         )
         self._transcripts = Transcripts(core)
         self._listener = Listener(core, self._transcripts, timing or TurnTiming())
         self._mcp_rules = rules = mcp or McpRules()
         self._mcp_tools = McpTools(core, rules)
         self._mcp_calls = calls = McpCalls(core, rules, self._on_mcp_call_ended)
-        self._responder = Responder(core, self._transcripts, self._response_closed, mcp=(rules, self._mcp_tools, calls))
+        self._responder = Responder(
+            core,
+            self._transcripts,
+            self._response_closed,
+            mcp=(rules, self._mcp_tools, calls),
+            rates=Rates(limits.rates, now=now) if limits.rates is not None else None,
+        )
         self._items = ItemCommands(core, self._transcripts)
         self._turn_owed = False
         listener, items, responder = self._listener, self._items, self._responder
@@ -164,7 +174,7 @@ class RealtimeServer:
     def items(self) -> tuple[Item, ...]:
         """The conversation as the model sees it, oldest first: user audio carries its words once they are known."""
         offer = self._mcp_tools.offer(self._core.config.tools)
-        return tuple(as_model_sees((entry.known for entry in self._core.conversation), offer))
+        return tuple(as_model_sees((entry.known for entry in self._core.conversation if not entry.left_out), offer))
 
     @property
     def functions(self) -> tuple[JsonObject, ...]:
@@ -343,7 +353,8 @@ class RealtimeServer:
         tools = self._core.config.tools
         if params is not None and params.tools is not None:
             tools = list(self._mcp_tools.complete(params.tools, at="response.tools"))
-        self._create(ResponsePlan.of(self._core, params, tools), self._input(params), now)
+        given = chosen_context(self._core, params.input) if params is not None and params.input is not None else None
+        self._create(ResponsePlan.of(self._core, params, tools), given, now)
 
     def _respond(self, now: float) -> None:
         """Answers by itself, as turn detection asks for."""
@@ -356,30 +367,11 @@ class RealtimeServer:
             self._turn_owed = False
             self._listener.stop_watching()
         self._mcp_tools.declare(plan.tools, now)
-        if given is None:
-            given = [entry for entry in self._core.conversation if not entry.in_progress or _is_call(entry)]
-        for entry in given:
+        context = whole_context(self._core) if given is None else given
+        for entry in context:
             if entry.id not in self._core.conversation:
-                self._items.transcribe(entry, now, shown=False)
-        self._responder.provide(response_id, tuple(given), now)
-
-    def _input(self, params: ResponseParams | None) -> list[Entry] | None:
-        """The context a client gave instead of the conversation, if it did."""
-        if params is None or params.input is None:
-            return None
-        entries: list[Entry] = []
-        for index, item in enumerate(params.input):
-            at = f"response.input[{index}]"
-            if isinstance(item, ItemReference):
-                entry = self._core.conversation.get(item.id)
-                if entry is None or entry.in_progress:
-                    message = f"The conversation has no finished item '{clipped(item.id)}'."
-                    raise ProtocolError("invalid_value", message, f"{at}.id")
-            else:
-                # Under a name of its own: a copy of a conversation item must not be mistaken for it.
-                entry = entry_of(self._core, item.model_copy(update={"id": None}), at=at)
-            entries.append(entry)
-        return entries
+                self._items.transcribe(entry, entry.audio, now, shown=False)
+        self._responder.provide(response_id, tuple(context), now, whole=given is None)
 
     def _response_closed(self, writer: ResponseWriter, now: float) -> None:
         """The default conversation's response has ended: a turn that had to wait gets its answer now."""
@@ -388,11 +380,6 @@ class RealtimeServer:
             return
         spoken_until = now if writer.first_audio_at is None else writer.first_audio_at + writer.audio_ms / 1000
         self._listener.watch_silence(max(now, spoken_until))
-
-
-def _is_call(entry: Entry) -> bool:
-    """The model must know of a call that still runs, or it would make it again."""
-    return isinstance(entry.item, McpCallItem)
 
 
 def _refuse(event: ClientEvent, _now: float) -> None:

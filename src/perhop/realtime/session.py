@@ -30,6 +30,7 @@ __all__ = [
     "SessionConfig",
     "SessionKind",
     "SessionUpdateFields",
+    "Truncation",
     "parse_session",
 ]
 
@@ -41,6 +42,7 @@ DEFAULT_INSTRUCTIONS = (
 
 MaxTokens = Literal["inf"] | Annotated[int, Field(ge=1, le=4096)]
 SessionKind = Literal["realtime", "transcription"]
+Truncation = Literal["auto", "disabled"] | RetentionRatio
 LogprobsInclude = Literal["item.input_audio_transcription.logprobs"]
 
 BUILT_IN = Transcription(model="built-in")
@@ -77,7 +79,7 @@ class SessionConfig(WireModel):
     tool_choice: Annotated[ToolChoice, NullIsDefault] = "auto"
     max_output_tokens: Annotated[MaxTokens, NullIsDefault] = "inf"
     tracing: Literal["auto"] | JsonObject | None = None
-    truncation: Annotated[Literal["auto", "disabled"] | RetentionRatio, NullIsDefault] = "auto"
+    truncation: Annotated[Truncation, NullIsDefault] = "auto"
     prompt: JsonObject | None = None
     audio: Annotated[AudioSettings, NullIsDefault] = AudioSettings()
     include: list[LogprobsInclude] | None = None

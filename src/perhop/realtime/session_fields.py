@@ -30,6 +30,7 @@ __all__ = [
     "RetentionRatio",
     "SemanticVad",
     "ServerVad",
+    "TokenLimits",
     "Tool",
     "ToolChoice",
     "ToolChoiceFunction",
@@ -284,9 +285,20 @@ ToolChoice = Annotated[
 ]
 
 
+class TokenLimits(WireModel):
+    """``post_instructions``: most tokens of the conversation, beside instructions and tools."""
+
+    post_instructions: Annotated[int, Field(ge=0)] | None = None
+
+
 class RetentionRatio(WireModel):
     """Truncation that keeps this share of the context when it overflows."""
 
     type: Literal["retention_ratio"] = "retention_ratio"
     retention_ratio: Annotated[float, Field(ge=0.0, le=1.0)]
-    token_limits: JsonObject | None = None
+    token_limits: TokenLimits | None = None
+
+    @property
+    def post_instructions(self) -> int | None:
+        """Most tokens of the conversation; None for as many as the model takes."""
+        return self.token_limits.post_instructions if self.token_limits else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import deque
 from collections.abc import Iterator
 
 from perhop.media import stun
@@ -54,7 +55,7 @@ class LightPeer:
         self._out: list[bytes] = []
         self._next_check = 0.0
         self._dtls_at: float | None = None
-        self._check_id = b""
+        self._asked: deque[bytes] = deque(maxlen=64)
         self._tie_breaker = secrets.randbits(64)
 
     @property
@@ -117,9 +118,10 @@ class LightPeer:
 
     def check(self) -> bytes:
         """A connectivity check that nominates."""
-        self._check_id = secrets.token_bytes(12)
+        transaction_id = secrets.token_bytes(12)
+        self._asked.append(transaction_id)
         return stun.binding_request(
-            transaction_id=self._check_id,
+            transaction_id=transaction_id,
             username=f"{self.remote.ufrag}:{self.local.ufrag}",
             key=self.remote.password.encode(),
             priority=1862270975,
@@ -151,7 +153,7 @@ class LightPeer:
         if message.is_binding_request:
             key = self.local.password.encode()
             self._out.append(stun.binding_success(message, host=source[0], port=source[1], key=key))
-        elif message.transaction_id == self._check_id and message.error_code() is None and not self.checked:
+        elif message.transaction_id in self._asked and message.error_code() is None and not self.checked:
             self.checked = True
             if self.dtls is not None:
                 self.dtls.start()

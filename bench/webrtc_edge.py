@@ -230,7 +230,10 @@ def main(
         for stack in peer or [Stack.PERHOP]:
             for count in calls or [1, 50, 100, 150]:
                 task = progress.add_task(f"{stack.value}: {count} calls for {seconds:g} s", total=None)
-                rows.append(measure(stack, count, seconds=seconds, probes=probes, core=core))
+                try:
+                    rows.append(measure(stack, count, seconds=seconds, probes=probes, core=core))
+                except TimeoutError as error:
+                    progress.console.print(f"{stack.value}, {count} calls: {error}")
                 progress.update(task, total=1, completed=1)
     table = Table(*HEADINGS, title="One process, one core")
     for row in rows:

@@ -15,11 +15,13 @@ from perhop.brain.assembly import Brain, build
 from perhop.call.agents import AgentRegistry
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, CallMetrics, ModelKind
-from perhop.config import AgentSettings, ConfigError, Settings, WebRTCSettings
+from perhop.config import AgentSettings, ConfigError, LimitSettings, Settings, WebRTCSettings
 from perhop.edges.webrtc import WebRTCEdge
 from perhop.errors import PerhopError
 from perhop.models.echo import EchoModel
 from perhop.models.local import LocalModel
+from perhop.realtime.rates import RateLimits
+from perhop.realtime.server import ServerLimits
 from perhop.telemetry.metrics import Metrics
 from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.registry import ToolRegistry
@@ -82,7 +84,10 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     stack.push_async_callback(webrtc.close)
     client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)
     calls = CallManager(
-        {"local": ModelKind(lambda: _local_model(brain), extensions=True), "echo": ModelKind(EchoModel)},
+        {
+            "local": ModelKind(lambda: _local_model(brain, settings.limits), extensions=True),
+            "echo": ModelKind(EchoModel),
+        },
         runner,
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
@@ -101,8 +106,15 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     )
 
 
-def _local_model(brain: Brain) -> LocalModel:
-    return LocalModel(detector=brain.detector, recogniser=brain.recogniser, minds=brain.minds, voice=brain.voice)
+def _local_model(brain: Brain, limits: LimitSettings) -> LocalModel:
+    rates = RateLimits(limits.responses_per_minute, limits.tokens_per_minute)
+    return LocalModel(
+        detector=brain.detector,
+        recogniser=brain.recogniser,
+        minds=brain.minds,
+        voice=brain.voice,
+        limits=ServerLimits(rates=rates),
+    )
 
 
 def _load_agents(settings: Settings) -> AgentRegistry:

@@ -217,6 +217,8 @@ class LimitSettings(_Table):
             client's own socket.
         send_queue_bytes: what may wait for a WebSocket caller who does not read; beyond it the call is closed.
         calls_per_minute: calls that one client address may start or begin to control.
+        responses_per_minute: responses that one call may have of the built-in model; see ``rate_limits.updated``.
+        tokens_per_minute: tokens that one call may use of the built-in model.
         request_s: from the connection, or the first byte of a further request, to the end of that request.
         ping_s: how often a WebSocket is pinged, and how long the answer may take.
     """
@@ -231,6 +233,8 @@ class LimitSettings(_Table):
     message_burst: Annotated[int, Field(ge=1)] = 20_000
     send_queue_bytes: Annotated[int, Field(ge=65_536)] = 16 << 20
     calls_per_minute: Annotated[int, Field(ge=1)] = 6000
+    responses_per_minute: Annotated[int, Field(ge=1)] = 2_000
+    tokens_per_minute: Annotated[int, Field(ge=1)] = 4_000_000
     request_s: Annotated[float, Field(gt=0, le=300)] = 20.0
     ping_s: Annotated[float, Field(gt=0, le=300)] = 20.0
 

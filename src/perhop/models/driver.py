@@ -16,7 +16,7 @@ from perhop.realtime.audio import AudioChunk
 from perhop.realtime.effects import BrainInput, CloseSession, Effect
 from perhop.realtime.events import ClientEvent, ServerEvent
 from perhop.realtime.ids import IdFactory, new_id
-from perhop.realtime.server import Output, RealtimeServer
+from perhop.realtime.server import Output, RealtimeServer, ServerLimits
 from perhop.realtime.session import SessionConfig
 
 __all__ = ["ServerDriver"]
@@ -29,10 +29,11 @@ AUDIO_SLICE = 9_600
 
 
 class ServerDriver(ABC):
-    """A model leg in process.
+    """A model leg in process. None of them can see images.
 
     Args:
         clock: seconds, monotonic.
+        limits: bounds of the session.
         slice_s: thread CPU time after which queued input waits for the loop's next round.
     """
 
@@ -41,8 +42,10 @@ class ServerDriver(ABC):
         *,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
+        limits: ServerLimits | None = None,
         slice_s: float = SLICE_S,
     ) -> None:
+        self._limits = limits
         self._slice_s = slice_s
         self._clock = clock
         self._new_id = new_id
@@ -61,7 +64,9 @@ class ServerDriver(ABC):
         """Opens the session with this configuration."""
         now = self._clock()
         self._sink = sink
-        self._server = RealtimeServer(config=session, now=now, new_id=self._new_id, transcoded=True)
+        self._server = RealtimeServer(
+            config=session, now=now, new_id=self._new_id, limits=self._limits, transcoded=True, sighted=False
+        )
         self._draining = True
         self._deliver(self._server.start(now))
         self._draining = False

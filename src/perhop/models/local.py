@@ -39,6 +39,7 @@ from perhop.realtime.effects import (
 )
 from perhop.realtime.events import ServerEvent, SessionCreated, SessionUpdated
 from perhop.realtime.ids import IdFactory, new_id
+from perhop.realtime.server import ServerLimits
 from perhop.realtime.session import SessionConfig
 from perhop.realtime.turns import WINDOW_MS
 
@@ -58,6 +59,7 @@ class LocalModel(ServerDriver):
         recogniser: speech to text.
         minds: dialogue.
         voice: text to speech.
+        limits: bounds of the session.
     """
 
     def __init__(
@@ -69,8 +71,9 @@ class LocalModel(ServerDriver):
         voice: SpeechSynthesiser,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
+        limits: ServerLimits | None = None,
     ) -> None:
-        super().__init__(clock=clock, new_id=new_id)
+        super().__init__(clock=clock, new_id=new_id, limits=limits)
         self._detector = detector.open()
         self._recogniser = recogniser
         self._mind: Mind = minds.open()

@@ -83,6 +83,12 @@ class Rules:
         """MCP calls at work, and whose response they are."""
         self.requests: set[str] = set()
         """Approval requests without an answer."""
+        self.approvable: set[str] = set()
+        """MCP calls that had to be approved."""
+
+    def awaited(self, response_id: str) -> set[str]:
+        """Calls that a response waits for: those at work, unless they had to be approved."""
+        return {call for call, owner in self.calls.items() if owner == response_id} - self.approvable
 
     def watch(self, outputs: list[Output]) -> list[dict[str, Any]]:
         """Checks outputs in order; returns the events among them."""
@@ -135,7 +141,7 @@ class Rules:
         assert not seen.done, "exactly one response.done"
         assert not seen.open, "every output item is done before its response, but for calls that still run"
         if response["status"] == "completed":
-            assert response["id"] not in self.calls.values(), "a response that is not cut short waits for its calls"
+            assert not self.awaited(response["id"]), "a response that is not cut short waits for its calls"
         assert [item["id"] for item in response["output"]] == list(seen.items), "response.done holds all output items"
         if seen.started and not seen.through:
             assert seen.stopped, "a host that still works is stopped"
@@ -168,6 +174,8 @@ class Rules:
             assert frame["output_index"] == len(seen.items), "output indices count up"
             assert not seen.open, "one output item at a time, but for calls"
             seen.items[frame["item"]["id"]] = SeenItem(frame["output_index"], frame["item"]["type"] == "mcp_call")
+            if frame["item"].get("approval_request_id") is not None:
+                self.approvable.add(frame["item"]["id"])
             return
         item_id = frame["item"]["id"] if "item" in frame else frame["item_id"]
         item = seen.items[item_id]
@@ -249,7 +257,7 @@ class Rules:
                 seen = self.responses[effect.response_id]
                 if seen.started:
                     assert seen.through, "a response is started once, or after its host was through"
-                    assert effect.response_id not in self.calls.values(), "and its calls are too"
+                    assert not self.awaited(effect.response_id), "and its calls are too"
                     seen.through = False
                     seen.rounds += 1
                 assert not seen.done

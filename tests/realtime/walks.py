@@ -221,12 +221,13 @@ class Walk:
     def call_ends(self) -> None:
         if self.rules.calls:
             item_id = self.pick(sorted(self.rules.calls))
-            owner = self.rules.responses[self.rules.calls.pop(item_id)]
+            response_id = self.rules.calls.pop(item_id)
+            owner = self.rules.responses[response_id]
             rounds = owner.rounds
             kinds = self.give(self.pick((McpCallDone(item_id, "1"), McpCallFailed(item_id, "http_error", "lost", 500))))
             assert kinds[0] in ("response.mcp_call.completed", "response.mcp_call.failed")
             if owner.through and not owner.done:
-                assert self.rules.calls, "a response whose calls are through ends or goes on"
+                assert self.rules.awaited(response_id), "a response whose calls are through ends or goes on"
             assert owner.rounds == rounds or self.mcp.follow_up == "server"
 
     def decide(self) -> None:
@@ -242,7 +243,7 @@ class Walk:
         seen.through = True
         rounds = seen.rounds
         kinds = self.give(ending)
-        if ending.response_id not in self.rules.calls.values() or isinstance(ending, OutputFailed):
+        if isinstance(ending, OutputFailed) or not self.rules.awaited(ending.response_id):
             assert seen.done or seen.rounds > rounds, "a response ends or goes on when its host is through"
         else:
             assert not seen.done, "a response waits for its calls"

@@ -61,7 +61,7 @@ async def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
 async def test_this_machine_is_not_reached_however_it_is_written(host: str) -> None:
     async with http_server(says()) as server:
         outgoing = Guard(ssl_context=PLAIN)
-        with pytest.raises(RefusedAddressError, match=r"outgoing\.allowed_hosts"):
+        with pytest.raises(RefusedAddressError, match=r"outgoing\.hosts"):
             await outgoing.request("GET", server.url(host))
         assert server.connections == 0
 

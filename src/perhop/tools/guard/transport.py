@@ -211,8 +211,8 @@ class _CheckedNetwork(httpcore2.AsyncNetworkBackend):
         allowed = [address for address in found if self._reach.allows(host, address)]
         if not allowed:
             raise RefusedAddressError(
-                f"{host} has no public address. To reach private ones, list the host in outgoing.allowed_hosts or its "
-                "network in outgoing.allowed_networks."
+                f"{host} has no public address. To reach private ones, list the host in outgoing.hosts or its "
+                "network in outgoing.networks."
             )
         return allowed[:_MAX_ADDRESSES]
 

@@ -120,7 +120,7 @@ def test_windows_of_audio_that_was_committed_meanwhile_are_ignored() -> None:
 
 @pytest.mark.parametrize(
     ("eagerness", "complete", "unknown", "incomplete"),
-    [("low", 224, 1_216, 8_000), ("medium", 224, 704, 4_000), ("high", 224, 480, 2_016), ("auto", 224, 704, 4_000)],
+    [("low", 224, 1_216, 4_000), ("medium", 224, 704, 1_600), ("high", 224, 480, 1_024), ("auto", 224, 704, 1_600)],
 )
 def test_semantic_vad_waits_as_the_words_suggest(eagerness: str, complete: int, unknown: int, incomplete: int) -> None:
     for hint, expected in (("complete", complete), ("unknown", unknown), ("incomplete", incomplete)):

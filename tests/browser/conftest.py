@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 from tests.browser.chromium import CHROMIUM, launch, open_page
 from tests.browser.offline import ORIGIN, serve_offline
+from tests.browser.server import Server, running_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +19,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
             if not CHROMIUM.exists():
                 item.add_marker(pytest.mark.skip(reason=f"{CHROMIUM} is missing: apt-get install chromium"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Perhop with the example agents and the echo."""
+    with running_server(tmp_path_factory.mktemp("perhop"), "--echo") as running:
+        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -21,7 +21,11 @@ __all__ = ["RATE", "microphone_file", "speak"]
 RATE = 48_000
 """What Chromium wants of a file that stands for a microphone, samples per second."""
 
+_WORDS_PER_MINUTE = 150
+"""An unhurried caller."""
+
 _RETRIEVAL = 1
+_RATE_PARAMETER = 1
 _UTF8 = 1
 
 
@@ -77,6 +81,7 @@ def _main(text: str) -> None:
     rate = library.espeak_Initialize(_RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), 0)
     library.espeak_SetSynthCallback(collect)
     library.espeak_SetVoiceByName(b"en-us")
+    library.espeak_SetParameter(_RATE_PARAMETER, _WORDS_PER_MINUTE, 0)
     words = text.encode()
     library.espeak_Synth(words, len(words) + 1, 0, 0, 0, _UTF8, None, None)
     library.espeak_Synchronize()

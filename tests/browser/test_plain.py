@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 from tests.browser.chromium import heard, launch, open_page
-from tests.browser.server import running_server
+from tests.browser.server import Server
 from tests.browser.speech import microphone_file
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.integration]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("perhop"), "--echo") as url:
-        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -30,8 +24,8 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
         assert errors == []
 
 
-async def test_the_sample_page_opens_a_session_and_gets_a_spoken_answer_to_text(server: str, page: Page) -> None:
-    await page.goto(f"{server}/web/plain.html?agent=reception")
+async def test_the_sample_page_opens_a_session_and_gets_a_spoken_answer_to_text(server: Server, page: Page) -> None:
+    await page.goto(f"{server.url}/web/plain.html?agent=reception")
     await page.get_by_role("button", name="Start").click()
     log = page.locator("#log")
     await expect(log).to_contain_text("session.created")
@@ -41,8 +35,8 @@ async def test_the_sample_page_opens_a_session_and_gets_a_spoken_answer_to_text(
         await expect(log).to_contain_text(event, timeout=10_000)
 
 
-async def test_what_is_said_into_the_microphone_comes_back_from_the_echo(server: str, page: Page) -> None:
-    await page.goto(f"{server}/web/plain.html?agent=echo")
+async def test_what_is_said_into_the_microphone_comes_back_from_the_echo(server: Server, page: Page) -> None:
+    await page.goto(f"{server.url}/web/plain.html?agent=echo")
     await page.get_by_role("button", name="Start").click()
     await expect(page.locator("#log")).to_contain_text("session.created")
     await page.wait_for_timeout(4000)

@@ -53,7 +53,8 @@ function fields(record) {
 function table(rows) {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].slice(0, MAX_COLUMNS);
   const head = el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, spokenName(name))));
-  const body = rows.slice(0, MAX_ROWS).map((row) => el("tr", {}, ...columns.map((name) => el("td", {}, scalar(row[name])))));
+  const cell = (/** @type {string} */ text) => el("td", { title: text }, text);
+  const body = rows.slice(0, MAX_ROWS).map((row) => el("tr", {}, ...columns.map((name) => cell(scalar(row[name])))));
   const view = el("div", { class: "rows", tabindex: "0", role: "group", "aria-label": "Result, as a table" });
   view.append(el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)));
   if (rows.length > MAX_ROWS) view.append(el("p", { class: "rows__more" }, `and ${rows.length - MAX_ROWS} more`));

@@ -51,7 +51,7 @@ class TurnTiming:
     semantic_padding_ms: int = 300
     complete_ms: int = 200
     unknown_ms: ByEagerness = ByEagerness(low=1_200, medium=700, high=450)
-    incomplete_ms: ByEagerness = ByEagerness(low=8_000, medium=4_000, high=2_000)
+    incomplete_ms: ByEagerness = ByEagerness(low=4_000, medium=1_600, high=1_000)
 
 
 @dataclass(frozen=True, slots=True)

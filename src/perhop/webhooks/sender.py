@@ -213,7 +213,8 @@ class _Line:
         if status is not None and 200 <= status < 300:
             self._forget(delivery, "delivered")
             return
-        _log.warning("webhook not taken", event=event.type, status=status, problem=problem, tries=delivery.tries)
+        if delivery.tries == 1:
+            _log.warning("webhook not taken", kind=event.type, status=status, problem=problem)
         self._put_off(delivery, gone=status == _GONE)
 
     def _put_off(self, delivery: _Delivery, *, gone: bool) -> None:
@@ -221,6 +222,7 @@ class _Line:
         pause = min(FIRST_PAUSE_S * _GROWTH ** min(delivery.tries - 1, 20), LONGEST_PAUSE_S)
         pause *= 1 + _JITTER * (2 * self._chance() - 1)
         if gone or loop.time() + pause - delivery.born > GIVE_UP_S:
+            _log.warning("webhook given up", kind=delivery.event.type, tries=delivery.tries)
             self._forget(delivery, "given_up")
         elif not self._stopping:
             delivery.timer = loop.call_later(pause, self._again, delivery)

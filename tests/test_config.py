@@ -170,3 +170,29 @@ def test_secrets_are_shown_neither_by_repr_nor_by_errors(tmp_path: Path, monkeyp
 def test_settings_do_not_change_after_start() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().server.port = 1  # type: ignore[misc]
+
+
+def test_webhooks_tell_everything_unless_told_otherwise(tmp_path: Path) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    table = f'[[webhooks]]\nurl = "https://hooks.example/perhop"\nsecret = "{secret}"\n'
+    settings = load_settings(write(tmp_path / "some.toml", table))
+    [webhook] = settings.webhooks
+    assert webhook.secret.get_secret_value() == secret
+    assert webhook.tenant is None
+    assert set(webhook.events) == {"realtime.call.incoming", "perhop.call.started", "perhop.call.ended"}
+    assert secret not in repr(settings)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_tooshort", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"])
+def test_a_webhook_secret_that_cannot_sign_is_refused(tmp_path: Path, secret: str) -> None:
+    file = write(tmp_path / "some.toml", f'[[webhooks]]\nurl = "https://hooks.example"\nsecret = "{secret}"\n')
+    says = refusal(file)
+    assert "webhooks[0].secret" in says
+    assert "openssl rand" in says
+    assert not secret or f"'{secret}'" not in says
+
+
+def test_a_webhook_event_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    table = f'[[webhooks]]\nurl = "https://hooks.example"\nsecret = "{secret}"\nevents = ["call.started"]\n'
+    assert "webhooks[0].events[0]" in refusal(write(tmp_path / "some.toml", table))

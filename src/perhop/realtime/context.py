@@ -16,8 +16,7 @@ from perhop.realtime.core import Core
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.item_commands import entry_of
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, Item, ItemReference, McpCallItem
-from perhop.realtime.session import Truncation
-from perhop.realtime.session_fields import RetentionRatio
+from perhop.realtime.session_fields import RetentionRatio, Truncation
 from perhop.realtime.usage import entry_tokens
 from perhop.realtime.wire import clipped
 

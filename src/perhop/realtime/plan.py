@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from perhop.realtime.audio import BYTES_PER_MS
 from perhop.realtime.core import Core
 from perhop.realtime.events import ResponseParams
-from perhop.realtime.session import SessionConfig, Truncation
-from perhop.realtime.session_fields import AudioFormat, Modality, Tool, VoiceId
+from perhop.realtime.session import SessionConfig
+from perhop.realtime.session_fields import AudioFormat, Modality, Tool, Truncation, VoiceId
 from perhop.realtime.wire import JsonObject
 
 __all__ = ["ResponsePlan", "asked_voice"]

@@ -14,12 +14,12 @@ from perhop.realtime.session_fields import (
     FunctionTool,
     McpTool,
     Modality,
-    RetentionRatio,
     Tool,
     ToolChoice,
     ToolChoiceFunction,
     ToolChoiceMcp,
     Transcription,
+    Truncation,
 )
 from perhop.realtime.wire import JsonObject, NullIsDefault, WireModel, clipped
 
@@ -30,7 +30,6 @@ __all__ = [
     "SessionConfig",
     "SessionKind",
     "SessionUpdateFields",
-    "Truncation",
     "parse_session",
 ]
 
@@ -42,7 +41,6 @@ DEFAULT_INSTRUCTIONS = (
 
 MaxTokens = Literal["inf"] | Annotated[int, Field(ge=1, le=4096)]
 SessionKind = Literal["realtime", "transcription"]
-Truncation = Literal["auto", "disabled"] | RetentionRatio
 LogprobsInclude = Literal["item.input_audio_transcription.logprobs"]
 
 BUILT_IN = Transcription(model="built-in")

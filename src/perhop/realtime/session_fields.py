@@ -36,6 +36,7 @@ __all__ = [
     "ToolChoiceFunction",
     "ToolChoiceMcp",
     "Transcription",
+    "Truncation",
     "TurnDetection",
     "VoiceId",
 ]
@@ -302,3 +303,17 @@ class RetentionRatio(WireModel):
     def post_instructions(self) -> int | None:
         """Most tokens of the conversation; None for as many as the model takes."""
         return self.token_limits.post_instructions if self.token_limits else None
+
+
+def _truncation_tag(value: object) -> str | None:
+    if isinstance(value, str):
+        return "<word>"
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "<retention_ratio>" if kind == "retention_ratio" else None
+
+
+Truncation = Annotated[
+    Annotated[Literal["auto", "disabled"], Tag("<word>")] | Annotated[RetentionRatio, Tag("<retention_ratio>")],
+    Discriminator(_truncation_tag),
+]
+"""What becomes of a conversation that outgrows the model."""

@@ -86,7 +86,7 @@ class Rules:
         self.approvable: set[str] = set()
         """MCP calls that had to be approved."""
 
-    def awaited(self, response_id: str) -> set[str]:
+    def waits_for(self, response_id: str) -> set[str]:
         """Calls that a response waits for: those at work, unless they had to be approved."""
         return {call for call, owner in self.calls.items() if owner == response_id} - self.approvable
 
@@ -141,7 +141,7 @@ class Rules:
         assert not seen.done, "exactly one response.done"
         assert not seen.open, "every output item is done before its response, but for calls that still run"
         if response["status"] == "completed":
-            assert not self.awaited(response["id"]), "a response that is not cut short waits for its calls"
+            assert not self.waits_for(response["id"]), "a response that is not cut short waits for its calls"
         assert [item["id"] for item in response["output"]] == list(seen.items), "response.done holds all output items"
         if seen.started and not seen.through:
             assert seen.stopped, "a host that still works is stopped"
@@ -257,7 +257,7 @@ class Rules:
                 seen = self.responses[effect.response_id]
                 if seen.started:
                     assert seen.through, "a response is started once, or after its host was through"
-                    assert not self.awaited(effect.response_id), "and its calls are too"
+                    assert not self.waits_for(effect.response_id), "and its calls are too"
                     seen.through = False
                     seen.rounds += 1
                 assert not seen.done

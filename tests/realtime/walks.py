@@ -227,7 +227,7 @@ class Walk:
             kinds = self.give(self.pick((McpCallDone(item_id, "1"), McpCallFailed(item_id, "http_error", "lost", 500))))
             assert kinds[0] in ("response.mcp_call.completed", "response.mcp_call.failed")
             if owner.through and not owner.done:
-                assert self.rules.awaited(response_id), "a response whose calls are through ends or goes on"
+                assert self.rules.waits_for(response_id), "a response whose calls are through ends or goes on"
             assert owner.rounds == rounds or self.mcp.follow_up == "server"
 
     def decide(self) -> None:
@@ -243,7 +243,7 @@ class Walk:
         seen.through = True
         rounds = seen.rounds
         kinds = self.give(ending)
-        if isinstance(ending, OutputFailed) or not self.rules.awaited(ending.response_id):
+        if isinstance(ending, OutputFailed) or not self.rules.waits_for(ending.response_id):
             assert seen.done or seen.rounds > rounds, "a response ends or goes on when its host is through"
         else:
             assert not seen.done, "a response waits for its calls"

@@ -189,7 +189,7 @@ def test_a_webhook_secret_that_cannot_sign_is_refused(tmp_path: Path, secret: st
     says = refusal(file)
     assert "webhooks[0].secret" in says
     assert "openssl rand" in says
-    assert not secret or f"'{secret}'" not in says
+    assert len(secret) < 10 or secret not in says
 
 
 def test_a_webhook_event_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ async def test_a_tool_without_any_hints_works() -> None:
         ("true", "Done."),
         ("", "Done."),
         ('{"times": ["09:00", "10:30"]}', "I found 2 times: 9 am and 10:30 am."),
+        ('{"colors": ["red", "blue"]}', "I found 2 colors: red and blue."),
         ("[]", "I found no results."),
         ("[" * 3000, "["),
     ],

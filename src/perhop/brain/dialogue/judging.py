@@ -63,11 +63,11 @@ def _in_form(form: Form, slot: Slot | None, heard: Heard, words: list[str]) -> C
         return "complete" if fills else "unknown"
     if slot.kind is Kind.TEXT:
         return "unknown"
+    if heard.pointer is not None and slot.reference:
+        return "complete"
     fill = fills.get(slot.name)
     if fill is not None:
         return _answered(slot, fill, words)
-    if heard.pointer is not None and slot.reference:
-        return "complete"
     if slot.kind in (Kind.PHONE, Kind.CODE) and all(word in DIGITS or word.isdecimal() for word in words):
         return "incomplete"
     if slot.kind is Kind.EMAIL or (slot.kind in (Kind.DATE, Kind.DATE_TIME) and words[-1] in MONTHS):

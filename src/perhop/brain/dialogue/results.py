@@ -139,7 +139,9 @@ def _label(entry: Mapping[str, Json]) -> str:
         value = entry.get(key)
         if isinstance(value, str) and 0 < len(value) <= 80:
             return value
-    fields = [say_as(value, "", key=key) for key, value in entry.items() if not _SILENT.search(key)]
+    if len(entry) == 1:
+        return say_as(next(iter(entry.values())), "", key=next(iter(entry)))
+    fields = [say_field(key, value, None) for key, value in entry.items() if not _SILENT.search(key)]
     return ", ".join([said for said in fields if said and len(said) <= 40][:2])
 
 
@@ -181,7 +183,8 @@ def _fields(entry: Mapping[str, Json], today: date, *, skip: str) -> list[str]:
 
 
 def _say_entry(entry: Mapping[str, Json], label: str, today: date) -> str:
-    return ", ".join([label, *_fields(entry, today, skip=label)][: _MAX_FIELDS + 1]) if label else "one without a name"
+    fields = [field for field in _fields(entry, today, skip=label) if field not in label]
+    return ", ".join([label, *fields][: _MAX_FIELDS + 1]) if label else "one without a name"
 
 
 def _say_list(result: Result, today: date) -> list[str]:

@@ -145,14 +145,17 @@ def read_act(words: Sequence[str]) -> tuple[Act, int] | None:
     if start == end:
         return None
     inner = _unwrapped(words, start, end)
-    if act := _whole(words, start, end) or _whole(words, inner, end):
+    exact = tuple(word for word in words if word not in (",", "."))
+    if act := _BY_WORDS.get(exact) or _whole(words, start, end) or _whole(words, inner, end):
         return act, len(words)
     if act := _whole(words, _after_leading(words, start, end), end):
         return act, len(words)
     for length in range(min(_LONGEST, end - start), 0, -1):
         found = _BY_WORDS.get(tuple(words[start : start + length]))
         if found in (Act.YES, Act.NO):
-            return found, start + length
+            rest = read_act(words[start + length : end])  # "yeah, that's right"
+            more = rest is not None and rest == (found, end - start - length)
+            return found, len(words) if more else start + length
     return None
 
 

@@ -33,10 +33,12 @@ _CERTAINTY = {
 }
 _CUED = 2.0
 _ASKED = 1.5
+_CORRECTED = 2.5
 _ENOUGH = 1.0
 _SKIPPED_IN_CUES = frozenset(vocabulary("a an the about around uh um"))
 _NEGATIONS = frozenset({"not", "isn't", "don't"})
-_CORRECTIONS = frozenset(vocabulary("no actually sorry mean instead rather it"))
+_CORRECTIONS = frozenset(vocabulary("no actually sorry mean meant rather"))
+_PAUSES = frozenset(vocabulary(", . uh um"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,13 @@ def _weak(slot: Slot, words: Sequence[str], at: int, reading: Reading[Value]) ->
     return slot.kind is Kind.CHOICE and reading.end - at == 1 and (words[at].isdecimal() or len(words[at]) < 3)
 
 
+def _corrects(words: Sequence[str], at: int) -> bool:
+    """Whether what begins at a word takes something back: "…, no, saturday", "make it three"."""
+    while at > 0 and words[at - 1] in _PAUSES:
+        at -= 1
+    return at > 0 and (words[at - 1] in _CORRECTIONS or tuple(words[max(at - 2, 0) : at]) == ("make", "it"))
+
+
 def _candidates(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus) -> Iterable[Fill]:
     asked = focus.asked == slot.name
     short = slot.kind in (Kind.CODE, Kind.DATE, Kind.TIME)
@@ -104,15 +113,18 @@ def _candidates(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus) -> 
         # A cue makes short forms count as much as a question does: "at two" is a time.
         start = _cue_before(words, at, cues) if short else None
         reading = read_value(slot, words, at, today=focus.today, asked=asked or start is not None, part=focus.part)
-        if reading is None or (at > 0 and words[at - 1] in _NEGATIONS):
+        if reading is None:
             continue
         start = start if short else _cue_before(words, at, cues)
+        before = at if start is None else start
+        if before > 0 and words[before - 1] in _NEGATIONS:
+            continue
         end = _cue_after(words, reading.end, cues)
         cued = start is not None or end is not None
         score = 0.4 if _weak(slot, words, at, reading) else _CERTAINTY.get(slot.kind, 0.0)
         score += (_CUED if cued else 0.0) + (_ASKED if asked else 0.0) - (0.3 if slot.name in focus.filled else 0.0)
         # Of two values for one slot the second counts if it corrects the first: "friday, no, saturday".
-        score += 0.2 if at > 1 and words[at - 1] in _CORRECTIONS else 0.0
+        score += _CORRECTED if _corrects(words, before) else 0.0
         if score >= _ENOUGH:
             yield Fill(slot.name, reading.value, at if start is None else start, end or reading.end, cued, score)
 

@@ -24,9 +24,15 @@ _CARRIERS = tuple(
     tuple(text.split())
     for text in (
         "my name is", "the name is", "name is", "under the name of", "under the name", "this is", "i am", "i'm", "it's",
-        "it is", "that's", "that is", "that would be", "call me", "the message is", "message is", "tell them that",
-        "tell them", "tell her that", "tell her", "tell him that", "tell him", "say that", "say", "make it",
+        "it is", "that's", "that is", "that would be", "call me", "make it",
         "change it to", "i'd like", "i want", "i said", "i mean", "i meant", "with", "for", "in", "to", "under",
+    )
+)  # fmt: skip
+_TEXT_CARRIERS = tuple(
+    tuple(text.split())
+    for text in (
+        "the message is", "message is", "tell them that", "tell them", "tell her that", "tell him that", "say that",
+        "um", "uh", "well",
     )
 )  # fmt: skip
 _ENDS_A_NAME = frozenset(
@@ -176,9 +182,9 @@ def asked_fill(slot: Slot, text: str, tokens: Sequence[Word], start: int, others
     moved = True
     while moved and start < end:
         moved = False
-        if words[start] in FILLERS and start < end - 1:
+        if slot.kind is not Kind.TEXT and words[start] in FILLERS and start < end - 1:
             start, moved = start + 1, True
-        for carrier in _CARRIERS:
+        for carrier in _TEXT_CARRIERS if slot.kind is Kind.TEXT else _CARRIERS:
             if tuple(words[start : start + len(carrier)]) == carrier and start + len(carrier) < end:
                 start, moved = start + len(carrier), True
                 break

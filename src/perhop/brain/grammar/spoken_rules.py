@@ -75,7 +75,7 @@ RULES: dict[str, str] = {
     "given_name": " | ".join(GIVEN_NAMES),
     "family_name": " | ".join(FAMILY_NAMES),
     "name": "<given_name> [<family_name>] | <family_name>",
-    "spelled_name": "<letter> <spelled> | <name>",
+    "spelled_name": "<spelled> | <name>",
 }
 """Rules by name; a grammar takes along those it refers to.
 

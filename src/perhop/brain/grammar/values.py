@@ -198,6 +198,8 @@ def _check_number(slot: Slot, value: float) -> str | None:
     schema = slot.schema
     if slot.kind is Kind.CHOICE and slot.open:
         return None
+    if schema.get("type") == "integer" and not isinstance(value, int):
+        return f"The {slot.noun} has to be a whole number."
     low, high = _bound(schema, "minimum"), _bound(schema, "maximum")
     above, below = _bound(schema, "exclusiveMinimum"), _bound(schema, "exclusiveMaximum")
     if low is not None and high is not None and not low <= value <= high:

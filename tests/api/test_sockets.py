@@ -189,7 +189,7 @@ class TestLimits:
     """What a client can do wrong on an open connection."""
 
     async def test_a_message_just_over_the_limit_is_an_error_and_one_far_over_it_the_end(self, serve: Serve) -> None:
-        server = await serve(build_world())
+        server = await serve(build_world(Settings(limits=LimitSettings(max_message_bytes=16 << 20))))
         async with connect(address(server)) as socket:
             large = {"type": "input_audio_buffer.append", "event_id": "big", "audio": "A" * (16 << 20)}
             await socket.send(json.dumps(large | {"event_id": "big"}))

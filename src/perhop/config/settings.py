@@ -209,7 +209,7 @@ class LimitSettings(_Table):
     Attributes:
         max_calls: live calls; a further one gets 503.
         max_call_s: length of a call, which its session's ``expires_at`` shows; then ``session_expired`` and close 1001.
-        max_message_bytes: one WebSocket message.
+        max_message_bytes: one WebSocket message; the default holds an append of 15 MiB of audio.
         max_body_bytes: one HTTP request body that is not an SDP offer.
         max_sdp_bytes: one SDP offer.
         audio_backlog_s: how far a WebSocket caller's audio may run ahead of real time.
@@ -225,7 +225,7 @@ class LimitSettings(_Table):
 
     max_calls: Annotated[int, Field(ge=1)] = 500
     max_call_s: Annotated[int, Field(ge=10, le=86_400)] = 1800
-    max_message_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 16 << 20
+    max_message_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 21 << 20
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
     max_sdp_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 << 10
     audio_backlog_s: Annotated[float, Field(ge=1, le=3600)] = 600.0

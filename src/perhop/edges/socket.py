@@ -75,7 +75,7 @@ class WebSocketLimits:
         send_queue_bytes: what may wait for a client that does not read; beyond it the connection is closed.
     """
 
-    max_message_bytes: int = 16 << 20
+    max_message_bytes: int = 21 << 20
     audio_backlog_s: float = 600.0
     messages_per_s: float = 500.0
     message_burst: int = 20_000

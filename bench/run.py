@@ -22,7 +22,7 @@ BENCHES = {
     "brain": "voice detection, recognition, synthesis",
 }
 HERE = Path(__file__).parent
-AIORTC = "--peer aiortc --calls 1 --calls 20".split()
+AIORTC = ["--peer", "aiortc", "--calls", "1", "--calls", "20"]
 COMMANDS = {
     "webrtc_edge_aiortc": ["webrtc_edge.py", *AIORTC, "--output", str(HERE / "results" / "webrtc_edge_aiortc.md")],
 }

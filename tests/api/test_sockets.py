@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import Serve
-from tests.api.helpers import World, bearer, build_world, key
+from tests.api.helpers import OFFER, SDP, World, bearer, build_world, key
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -183,6 +183,17 @@ class TestHandshake:
         assert caught.value.rcvd.code == 4000
         assert caught.value.rcvd.reason == "invalid_request_error.beta_api_shape_disabled"
         assert world.services.calls.live() == []
+
+    async def test_nor_is_it_spoken_over_webrtc(self) -> None:
+        world = build_world()
+        async with world.client() as http:
+            headers = {**SDP, "OpenAI-Beta": "realtime=v1"}
+            answer = await http.post("/v1/realtime/calls", content=OFFER, headers=headers)
+            other = await http.post(
+                "/v1/realtime/calls", content=OFFER, headers={**SDP, "OpenAI-Beta": "assistants=v2"}
+            )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "beta_api_shape_disabled")
+        assert other.status_code == 201
 
 
 class TestLimits:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from perhop.api.auth import Principal, bearer_of
+from perhop.api.beta import require_current_shape
 from perhop.api.errors import ApiError, ErrorBody
 from perhop.api.offers import Offer, read_offer
 from perhop.api.services import Services, Use, choose_agent, initial_session
@@ -146,6 +147,7 @@ async def create_call(
     """Takes the offer raw (``application/sdp``) or with a session (``multipart/form-data``). The answer comes with
     every candidate, so nothing trickles."""
     principal = services.auth.authenticate(bearer_of(request))
+    require_current_shape(request)
     principal.require("calls")
     services.limit(services.call_rate, request, "calls")
     offer = await read_offer(request, max_sdp_bytes=services.settings.limits.max_sdp_bytes)

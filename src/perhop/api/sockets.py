@@ -9,6 +9,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.responses import JSONResponse
 
 from perhop.api.auth import Principal, bearer_of
+from perhop.api.beta import BetaShapeError, require_current_shape
 from perhop.api.errors import ApiError, error_response, to_api_error
 from perhop.api.services import Services, Use, choose_agent, initial_session
 from perhop.call.call import Call
@@ -17,7 +18,6 @@ from perhop.edges.sideband import Sideband
 from perhop.edges.socket import WebSocketLimits
 from perhop.edges.websocket import WebSocketLeg
 from perhop.errors import LimitExceededError, PerhopError
-from perhop.realtime.errors import ProtocolError
 from perhop.realtime.ids import new_id
 from perhop.realtime.session import parse_session
 
@@ -28,10 +28,6 @@ SUBPROTOCOL = "realtime"
 _BETA_REFUSED = 4000
 
 router = APIRouter()
-
-
-class _BetaShapeError(ProtocolError):
-    """The client speaks the dialect of 2024."""
 
 
 class _Connection(Protocol):
@@ -62,7 +58,7 @@ async def realtime(websocket: WebSocket, services: Use) -> None:
     """
     try:
         connection, abandon = _open(websocket, services)
-    except _BetaShapeError as refusal:
+    except BetaShapeError as refusal:
         await _refuse_beta(websocket, refusal)
         return
     except PerhopError as error:
@@ -88,11 +84,11 @@ def _open(websocket: WebSocket, services: Services) -> tuple[_Connection, Callab
     call_id = websocket.query_params.get("call_id")
     if call_id is not None:
         call = _controlled(websocket, services, call_id)
-        _require_current_shape(websocket)
+        require_current_shape(websocket)
         services.limit(services.call_rate, websocket, "calls")
         return _join(websocket, services, call)
     principal = services.auth.authenticate(bearer_of(websocket))
-    _require_current_shape(websocket)
+    require_current_shape(websocket)
     principal.require("calls")
     services.limit(services.call_rate, websocket, "calls")
     return _start(websocket, services, principal)
@@ -162,19 +158,7 @@ def _flag(websocket: WebSocket, name: str) -> bool:
     raise ApiError(400, "invalid_value", f"{name!r} must be 'true' or 'false'.", param=name)
 
 
-def _require_current_shape(websocket: WebSocket) -> None:
-    """Raises _BetaShapeError for a client that asks for the dialect of 2024."""
-    header = websocket.headers.get("openai-beta", "")
-    offered = websocket.scope["subprotocols"]
-    if "realtime" in header or any(name.startswith("openai-beta.realtime") for name in offered):
-        raise _BetaShapeError(
-            "beta_api_shape_disabled",
-            "The beta Realtime API is not spoken here. Leave out the header 'OpenAI-Beta: realtime=v1' (and the "
-            "subprotocol of that name) and use the current events.",
-        )
-
-
-async def _refuse_beta(websocket: WebSocket, refusal: ProtocolError) -> None:
+async def _refuse_beta(websocket: WebSocket, refusal: BetaShapeError) -> None:
     """The documented error, then the documented close."""
     await websocket.accept(subprotocol=_subprotocol(websocket))
     await websocket.send_text(refusal.to_event(new_id("event_")).to_json().decode())

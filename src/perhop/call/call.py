@@ -197,12 +197,14 @@ class Call:
             LimitExceededError: too many follow it already.
         """
         self._taps.add(tap, audio=audio)
+        self._log.info("tap attached", taps=len(self._taps))
         if self._session is not None:
             tap.on_event(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
 
     def detach(self, tap: Tap) -> None:
         """This one follows no more; the call goes on."""
         self._taps.remove(tap)
+        self._log.info("tap left", taps=len(self._taps))
 
     def on_controller_event(self, tap: Tap, event: ClientEvent) -> None:
         """A client event of an attached controller: it may say what the caller may, and gets its errors alone."""

@@ -1,0 +1,225 @@
+"""One connection to one MCP server, through the guard.
+
+The official SDK speaks the protocol: version negotiation, session ids, JSON and event-stream answers, cancellation, and
+the DELETE that ends a session. Its contexts have to be left by the task that entered them, so each connection lives in
+a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx2
+import mcp_types
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import ValidationError
+
+from perhop.realtime.mcp.declared import McpServer
+from perhop.realtime.mcp.effects import McpToolInfo
+from perhop.realtime.wire import JsonObject
+from perhop.tools.guard import Guard, OutgoingError, OutgoingLimits, OutgoingTimeoutError, RefusedAddressError
+from perhop.tools.mcp.provider import McpError
+from perhop.tools.mcp.result import tool_info, tool_result
+
+__all__ = ["Connection", "McpLimits"]
+
+T = TypeVar("T")
+
+_MAX_MESSAGE = 500
+_FORBIDDEN, _NOT_FOUND, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 403, 404, 502, 504
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpLimits:
+    """Bounds of a connection.
+
+    Attributes:
+        connect_s: connection and handshake.
+        request_s: one request; a tool that takes longer is cancelled.
+        close_s: saying goodbye.
+        max_tools: tools of one server; further ones are left out.
+        max_pages: pages of a listing that are read.
+        max_tool_bytes: description and schema of one tool; larger tools are left out.
+        max_result_bytes: one result, as text.
+        max_answer_bytes: one HTTP answer.
+    """
+
+    connect_s: float = 10.0
+    request_s: float = 20.0
+    close_s: float = 5.0
+    max_tools: int = 128
+    max_pages: int = 16
+    max_tool_bytes: int = 32_768
+    max_result_bytes: int = 65_536
+    max_answer_bytes: int = 4 * 1024 * 1024
+
+
+class Connection:
+    """Opens at once; every request waits until it is open.
+
+    Attributes:
+        task: it lives as long as this task.
+        stale: the server has forgotten the session; a new connection is needed.
+    """
+
+    def __init__(self, server: McpServer, guard: Guard, limits: McpLimits) -> None:
+        self._server = server
+        self._guard = guard
+        self._limits = limits
+        self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        self._client.add_done_callback(_seen)
+        self._leaving = asyncio.Event()
+        self._failure: McpError | None = None
+        self._refusal: int | None = None
+        self.stale = False
+        self.task = asyncio.get_running_loop().create_task(self._live(), name=f"mcp {server.label}")
+
+    @property
+    def usable(self) -> bool:
+        """Requests can be sent through it."""
+        return not self.task.done() and not self.stale
+
+    async def list_tools(self) -> tuple[McpToolInfo, ...]:
+        """All tools, page by page.
+
+        Raises:
+            McpError: they cannot be listed.
+        """
+        limits = self._limits
+        found: list[McpToolInfo] = []
+        cursor: str | None = None
+        for _ in range(limits.max_pages):
+            page = await self._ask(_page_at(cursor))
+            found += [info for tool in page.tools if (info := tool_info(tool, limits.max_tool_bytes)) is not None]
+            cursor = page.next_cursor
+            if cursor is None or len(found) >= limits.max_tools:
+                break
+        return tuple(found[: limits.max_tools])
+
+    async def call_tool(self, name: str, arguments: JsonObject) -> str:
+        """Runs a tool.
+
+        Raises:
+            McpError: it did not run, or says that it failed.
+        """
+        result = await self._ask(lambda client: client.call_tool(name, arguments))
+        return tool_result(result, max_bytes=self._limits.max_result_bytes)
+
+    def close(self) -> None:
+        """Ends the connection in its own time; returns at once."""
+        self._leaving.set()
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        limits, loop = self._limits, asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limits.connect_s) as patience, self._http() as http:
+                http.event_hooks["response"].append(self._note_refusal)
+                transport = streamable_http_client(self._server.url, http_client=http)
+                async with Client(
+                    transport,
+                    client_info=mcp_types.Implementation(name="Perhop", version="1"),
+                    read_timeout_seconds=limits.request_s,
+                    cache=None,
+                ) as client:
+                    patience.reschedule(None)
+                    self._client.set_result(client)
+                    await self._leaving.wait()
+                    patience.reschedule(loop.time() + limits.close_s)
+        except Exception as error:  # noqa: BLE001 - whatever ends a connection ends this one and nothing else
+            self._failure = self._explained(error)
+        finally:
+            if not self._client.done():
+                self._client.set_exception(self._failure or self._closed())
+
+    def _http(self) -> httpx2.AsyncClient:
+        headers = dict(self._server.headers)
+        if self._server.authorization is not None:
+            headers["authorization"] = f"Bearer {self._server.authorization}"
+        limits = self._limits
+        outgoing = OutgoingLimits(
+            connect_s=limits.connect_s,
+            # Event streams are silent as long as nothing happens; requests have a limit of their own.
+            read_s=300.0,
+            total_s=None,
+            max_bytes=limits.max_answer_bytes,
+            max_connections=16,
+        )
+        return self._guard.client(headers=headers, limits=outgoing)
+
+    async def _note_refusal(self, response: httpx2.Response) -> None:
+        if response.request.method == "POST":
+            self._refusal = response.status_code if response.is_error else None
+
+    async def _ask(self, request: Callable[[Client], Awaitable[T]]) -> T:
+        client = await asyncio.shield(self._client)
+        try:
+            return await request(client)
+        except MCPError as error:
+            if error.code == mcp_types.CONNECTION_CLOSED:
+                # The request only knows that the connection is gone; the connection itself knows why.
+                await asyncio.wait([self.task], timeout=self._limits.close_s)
+                raise self._failure or self._closed() from None
+            raise self._explained(error) from None
+        except (RuntimeError, ValidationError, TimeoutError) as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: BaseException) -> McpError:
+        """Any error in our own terms, naming the server by its label."""
+        causes = list(_leaves(error))
+        own = next((cause for cause in causes if isinstance(cause, McpError)), None)
+        return own or self._translated(causes[0])
+
+    def _translated(self, error: BaseException) -> McpError:
+        label = f"The MCP server '{self._server.label[:64]}'"
+        match error:
+            case MCPError() if self._refusal is not None and error.code in _HTTP_CODES:
+                self.stale = self._refusal == _NOT_FOUND and error.code == mcp_types.INVALID_REQUEST
+                return McpError("http_error", f"{label} answered with HTTP status {self._refusal}.", self._refusal)
+            case MCPError(code=mcp_types.REQUEST_TIMEOUT):
+                message = f"{label} did not answer within {self._limits.request_s:g} s."
+                return McpError("http_error", message, _GATEWAY_TIMEOUT)
+            case MCPError() if error.code != mcp_types.PARSE_ERROR:  # that one repeats what could not be parsed
+                return McpError("protocol_error", error.message[:_MAX_MESSAGE], error.code)
+            case TimeoutError() | OutgoingTimeoutError() | httpx2.TimeoutException():
+                return McpError("http_error", f"{label} did not answer in time.", _GATEWAY_TIMEOUT)
+            case RefusedAddressError():
+                return McpError("http_error", f"{label} must not be reached: {error}", _FORBIDDEN)
+            case OutgoingError():
+                return McpError("http_error", f"{label}: {error}", _BAD_GATEWAY)
+            case httpx2.TransportError():
+                return McpError("http_error", f"{label} could not be reached.", _BAD_GATEWAY)
+            case _:
+                return McpError(
+                    "protocol_error", f"{label} answered with something that is not valid MCP.", mcp_types.PARSE_ERROR
+                )
+
+    def _closed(self) -> McpError:
+        return McpError("http_error", f"The connection to '{self._server.label[:64]}' was closed.", _BAD_GATEWAY)
+
+
+_HTTP_CODES = (mcp_types.INTERNAL_ERROR, mcp_types.INVALID_REQUEST, mcp_types.METHOD_NOT_FOUND)
+"""What the SDK makes of an HTTP status without a JSON-RPC error in its body."""
+
+
+def _page_at(cursor: str | None) -> Callable[[Client], Awaitable[mcp_types.ListToolsResult]]:
+    return lambda client: client.list_tools(cursor=cursor)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _seen(client: asyncio.Future[Client]) -> None:
+    """A connection that fails before anybody waits for it is no unhandled error."""
+    if not client.cancelled():
+        client.exception()

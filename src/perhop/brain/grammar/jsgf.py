@@ -147,7 +147,7 @@ def _phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
     """
     before, after = _cue_texts(slot, cues)
     if slot.reference:
-        return (f"[{alternatives(before)}] " if before else "") + f"({alternatives(POINTING)})"
+        return f"[of | for] ({alternatives(POINTING)})"
     value = None if slot.kind in _ONLY_ASKED else value_rule(slot)
     if value is None:
         return ""
@@ -181,8 +181,10 @@ def _openings(domain: Domain, tool: Tool) -> list[str]:
     for lead in [*(sample.lead for sample in domain.samples[tool.name]), tuple(speakable(tool.title).split())]:
         kind, text = _opening(speakable(" ".join(lead)), effect=tool.effect)
         found[kind][text] = None
-        if refers and kind == "act" and " " not in text:
-            found[kind][f"{text} (it | that one | this one)"] = None
+        if refers and kind == "act":
+            # "Book a viewing of the first one" is said, and so is "book the first one" and "book it".
+            verb = text.split()[0]
+            found[kind] |= dict.fromkeys((verb, f"{verb} (it | that one | this one)"))
     requests = [alternatives(found["act"])] if found["act"] else []
     if found["look"]:
         objects = alternatives(found["look"])

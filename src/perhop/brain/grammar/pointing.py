@@ -11,7 +11,7 @@ from perhop.text.words import split, vocabulary, word_at
 __all__ = ["POINTING", "Pointer", "read_pointer"]
 
 POINTING = (
-    "[the] (/8.0/ first | /6.0/ second | /4.0/ third | /2.0/ fourth | /1.0/ fifth | /4.0/ last) one",
+    "[the] (/100.0/ first | /30.0/ second | /10.0/ third | /1.0/ fourth | /0.1/ fifth | /10.0/ last) one",
     "(number | option) (one | two | three | four | five)",
 )  # fmt: skip
 """The same as JSGF alternatives."""

@@ -172,6 +172,17 @@ def test_a_model_that_refuses_for_ever_is_not_asked_for_ever() -> None:
     assert shown == [False] * (MAX_TRIES - 1) + [True]
 
 
+def test_a_request_that_collides_with_one_answer_after_another_is_served_in_the_end() -> None:
+    coordinator = ResponseCoordinator()
+    sent = coordinator.from_client(ResponseCreate(event_id="mine"), 0.0)
+    for turn in range(2 * MAX_TRIES):
+        assert [event.event_id for event in sent] == ["mine"]
+        coordinator.observe(created(f"the-model's-own-{turn}"), float(turn))
+        assert coordinator.observe(refused("mine"), float(turn)) == ([], False)
+        sent, _ = coordinator.observe(done(f"the-model's-own-{turn}"), float(turn))
+    assert [event.event_id for event in sent] == ["mine"]
+
+
 @dataclass
 class Model:
     """A model with the rule that makes races: one response at a time, and its own after each spoken turn."""

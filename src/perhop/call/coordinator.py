@@ -245,32 +245,33 @@ class ResponseCoordinator:
         taken = self._take(event.error.event_id)
         if taken is None:
             return event.error.code != ALREADY_ACTIVE or bool(self._asked_by_clients())
-        request, seen = taken
+        request, collided = taken
         if event.error.code != ALREADY_ACTIVE:
             return request.origin == "client"
         if request.doubled:
             return True
         if request.origin == "tools":
-            request.outputs -= seen
+            request.outputs -= collided.answers if collided is not None else frozenset()
             if not request.outputs:
                 return False
-        request.tries += 1
+        if collided is None:
+            request.tries += 1
         if request.tries >= MAX_TRIES:
             return request.origin == "client"
         self._waiting.appendleft(request)
         return False
 
-    def _take(self, event_id: str | None) -> tuple[_Request, frozenset[str]] | None:
-        """Finds the request that this error answers, and the outputs seen by the response it collided with."""
+    def _take(self, event_id: str | None) -> tuple[_Request, _Live | None] | None:
+        """Finds the request that this error answers, and the response it collided with if that was announced."""
         if event_id is None:
             return None
         for request in self._in_flight:
             if request.event.event_id == event_id:
                 self._in_flight.remove(request)
-                return request, self._live.answers if self._live else frozenset()
+                return request, self._live
         served = self._served.pop(event_id, None)
         if served is None or served.request is None:
             return None
         # The response we took for the answer to our request was the model's own; ours came too late.
         request, served.request = served.request, None
-        return request, served.answers
+        return request, served

@@ -67,7 +67,7 @@ class Talk:
         said, called = [], []
         async for step in self.mind.respond(request):
             if isinstance(step, Said):
-                said.append(step.text)
+                said.append(step.text.removesuffix(" "))
             else:
                 called.append(step)
         if said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.brain.dialogue.talk import MONDAY, Talk, assistant, user
 
 from perhop.brain.dialogue import DialogueProvider
 from perhop.brain.providers import FunctionCall, Said
+from perhop.realtime.effects import StartResponse
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, MessageItem, UnknownItem
 
 WEATHER = function(
@@ -308,3 +310,12 @@ async def test_sessions_with_equal_tools_share_what_is_compiled() -> None:
         mind.configure(instructions="", tools=ONEROOF)
     assert first._domain is second._domain
     assert isinstance(FunctionCall("f", "{}"), FunctionCall)
+
+
+async def test_pieces_of_a_reply_join_to_readable_text() -> None:
+    mind = DialogueProvider().open()
+    mind.configure(instructions="", tools=[])
+    request = StartResponse("r1", (), "", "audio", "alloy", 1.0, (), "auto", None)
+    reply = "".join([piece.text async for piece in mind.respond(request) if isinstance(piece, Said)])
+    assert reply == reply.strip()
+    assert not re.search(r"[.!?]\S", reply)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from itertools import zip_longest
 from typing import Any
 
 from perhop.brain.dialogue import turns, wording
@@ -101,10 +102,11 @@ class DialogueMind:
         conversation = self._folded(self._domain)
         return judge(conversation.scene, conversation.state(history), partial)
 
-    async def respond(self, request: StartResponse) -> AsyncIterator[Said | FunctionCall]:
-        """The reply, sentence by sentence."""
-        for step in self._reply(request):
-            yield step
+    async def respond(self, request: StartResponse) -> AsyncGenerator[Said | FunctionCall, None]:
+        """The reply, sentence by sentence; a space follows where another sentence does."""
+        steps = self._reply(request)
+        for step, following in zip_longest(steps, steps[1:]):
+            yield Said(f"{step.text} ") if isinstance(step, Said) and isinstance(following, Said) else step
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

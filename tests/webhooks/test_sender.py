@@ -241,6 +241,19 @@ def test_beyond_the_limit_the_oldest_is_dropped() -> None:
     assert f"evt_{MAX_PENDING + 9}" in s.receiver.ids()
 
 
+def test_one_that_is_dropped_while_under_way_disturbs_nothing() -> None:
+    async def test(s: Scene) -> None:
+        for n in range(MAX_PENDING + 1):
+            s.sender.send(event(n))
+        await asyncio.sleep(0.5)
+        s.sender.send(event(MAX_PENDING + 1))
+        await asyncio.sleep(10_000)
+
+    s = scene(test, Receiver(takes_s=1.0))
+    assert s.outcomes == {"dropped": 2, "delivered": MAX_PENDING}
+    assert s.sender.pending == 0
+
+
 def test_closing_lets_what_is_due_go_out_and_waits_for_no_retry() -> None:
     async def test(s: Scene) -> None:
         s.sender.send(event(0))

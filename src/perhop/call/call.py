@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -28,6 +27,7 @@ from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
+from perhop.call.observer import CallObserver
 from perhop.call.ownership import SessionLock, turn_detection
 from perhop.call.replies import Replies, Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
@@ -59,22 +59,9 @@ from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import FunctionCallOutputItem
 from perhop.realtime.session import SessionConfig
 
-__all__ = ["Call", "CallObserver"]
+__all__ = ["Call"]
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class CallObserver:
-    """What others want to know of calls: figures only. Every field is a function that must return at once.
-
-    Attributes:
-        ended: the call is over.
-        first_audio: end of the caller's speech → first audio on the wire, s.
-    """
-
-    ended: Callable[[Call], None]
-    first_audio: Callable[[float], None]
 
 
 class Call:

@@ -9,9 +9,10 @@ from typing import Any
 
 from perhop.call.agents import Agent
 from perhop.call.boundary import Boundary
-from perhop.call.call import Call, CallObserver
+from perhop.call.call import Call
 from perhop.call.legs import CallerLeg, EndReason, ModelLeg
 from perhop.call.lifetime import Lifetime
+from perhop.call.observer import CallObserver
 from perhop.call.ownership import SessionLock
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.errors import ProtocolError

@@ -14,12 +14,12 @@ from perhop.brain.providers import BrainError, Expectation, Recognition, Utteran
 
 __all__ = ["PocketsphinxRecogniser"]
 
-_BATCH_BYTES = 2_400
-"""50 ms: a write to a pipe and a wake-up of the child for every two or three frames, not for each."""
+_BATCH_BYTES = 1_920
+"""40 ms: a write to a pipe and a wake-up of the child for every other frame, and little left to decode at the end."""
 
 _THRESHOLD = -4.5
-"""Nats per frame of speech below which a sentence of the grammar does not explain what was heard; see ``bench/brain.py``
-for what it lets through and what it turns away."""
+"""Nats per frame of speech below which a sentence of the grammar does not explain what was heard; ``bench/brain.py``
+shows what it lets through and what it turns away."""
 _STEEPNESS = 1.6
 
 
@@ -78,7 +78,7 @@ class PocketsphinxRecogniser:
 
     def open(self, expectation: Expectation, on_partial: Callable[[str], None]) -> Utterance:
         """Starts an utterance; what keeps it from being recognised is raised by its ``finish``."""
-        utterance = _Utterance(on_partial)
+        utterance = _Utterance(on_partial, graded=expectation.grammar is not None)
         pool = self._grammars
         request: dict[str, object] = {"grammar": expectation.grammar, "pronunciations": expectation.pronunciations}
         if expectation.grammar is None:
@@ -95,10 +95,11 @@ class PocketsphinxRecogniser:
 
 
 class _Utterance:
-    """One utterance on its way through an engine."""
+    """One utterance on its way through an engine; ``graded`` when its grammar may turn out not to cover it."""
 
-    def __init__(self, on_partial: Callable[[str], None]) -> None:
+    def __init__(self, on_partial: Callable[[str], None], *, graded: bool) -> None:
         self._on_partial = on_partial
+        self._graded = graded
         self._batch = bytearray()
         self._result: asyncio.Future[Recognition] = asyncio.get_running_loop().create_future()
         self.stream: Stream | None = None
@@ -143,7 +144,9 @@ class _Utterance:
 
     def on_done(self, result: dict[str, Any]) -> None:
         if not self._result.done():
-            self._result.set_result(_judge(result["text"], result.get("score")))
+            text = result["text"]
+            # Without a sentence of the grammar there is no score.
+            self._result.set_result(_judge(text, result.get("score", -math.inf)) if self._graded else Recognition(text))
 
     def on_failed(self, error: BrainError) -> None:
         self.stream = None
@@ -152,10 +155,8 @@ class _Utterance:
             self._result.exception()  # an utterance that is dropped without finish() is no unhandled error
 
 
-def _judge(text: str, score: float | None) -> Recognition:
+def _judge(text: str, score: float) -> Recognition:
     """Takes a sentence of the grammar for what was said, or not."""
-    if score is None:
-        return Recognition(text)
     confidence = 1 / (1 + math.exp(min(_STEEPNESS * (_THRESHOLD - score), 50.0)))
     in_domain = score >= _THRESHOLD
     return Recognition(text if in_domain else "", confidence, in_domain)

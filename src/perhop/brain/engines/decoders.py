@@ -17,7 +17,7 @@ from typing import Any
 
 from pocketsphinx import Decoder, get_model_path
 
-from perhop.brain.engines.espeak import Espeak
+from perhop.brain.engines.espeak import load_espeak
 from perhop.brain.engines.phones import Dictionary, cmu_variants
 from perhop.brain.engines.worker import JobError
 
@@ -27,8 +27,8 @@ FEATURES: dict[str, Any] = {"samprate": 24_000, "bestpath": False, "loglevel": "
 """Settings that every decoder shares."""
 
 _GRAMMAR_SEARCH = {"lw": 6.5, "wip": 0.05, "beam": 1e-80, "pbeam": 1e-56, "wbeam": 1e-48}
-"""Found by trial on a compiled grammar of 220 words and a handwritten one, with eight voices: the defaults lose the right
-path in strings of digits and lists of slots."""
+"""Found by trial on a compiled grammar of 220 words and a handwritten one, with eight voices: the defaults lose the
+right path in strings of digits and lists of slots."""
 
 SILENCES = frozenset({"<sil>", "<s>", "</s>", "(NULL)", "SIL", "[NOISE]", "[COUGH]", "[SMACK]", "[UH]", "[UM]"})
 
@@ -45,6 +45,7 @@ _MEAN = (40.1, 2.1, -3.4, 10.6, -5.4, -1.8, -6.4, -8.7, -2.2, -3.4, 3.8, -4.7, -
 _MEAN_FRAMES = 20
 _WINDOW_FRAMES = 500
 """Frames that pocketsphinx lets a mean set from outside count for."""
+_FEWEST_SLICES = 5
 _SLICE = 480
 """Bytes of 10 ms."""
 
@@ -59,7 +60,6 @@ class Lexicon:
 
     def __init__(self) -> None:
         self._dictionary = Dictionary(Path(get_model_path("en-us/cmudict-en-us.dict")))
-        self._espeak: Espeak | None = None
         self._guesses: dict[str, tuple[str, ...]] = {}
 
     def pronounce(self, word: str, given: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -76,12 +76,11 @@ class Lexicon:
 
     def _guess(self, word: str) -> tuple[str, ...]:
         if word not in self._guesses:
-            if self._espeak is None:
-                self._espeak = Espeak()
-                self._espeak.set_voice("en-us")
+            espeak = load_espeak()
+            espeak.set_voice("en-us")
             if len(self._guesses) >= _MAX_WORDS:
                 self._guesses.clear()
-            self._guesses[word] = cmu_variants(self._espeak, word)
+            self._guesses[word] = cmu_variants(espeak, word)
         return self._guesses[word]
 
 
@@ -187,8 +186,8 @@ class DecoderPair:
 
 
 def begin_utterance(decoder: Any, mean: str) -> None:
-    """Begins an utterance as if the decoder were new: with this cepstral mean and no idea of the noise yet."""
-    decoder.start_stream()
+    """Begins an utterance as if the decoder were new: with this cepstral mean and no idea of the noise yet; 0.1 ms."""
+    decoder.reinit_feat()
     decoder.set_cmn(mean)
     decoder.start_utt()
 
@@ -202,6 +201,8 @@ def estimate_mean(decoder: Any, opening: bytes) -> str:
     # Frames of digital silence are left out by pocketsphinx, so they must not count here either.
     slices = [opening[start : start + _SLICE] for start in range(0, len(opening), _SLICE)]
     audible = b"".join(piece for piece in slices if piece.strip(b"\0"))
+    if len(audible) < _FEWEST_SLICES * _SLICE:
+        return ",".join(map(str, _MEAN))
     begin_utterance(decoder, ",".join("0" for _ in _MEAN))
     decoder.process_raw(audible, True)
     heard = [float(value) for value in decoder.get_cmn(True).split(",")]

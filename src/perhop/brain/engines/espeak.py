@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 
 import espeakng_loader
 
-__all__ = ["Espeak", "EspeakError"]
+__all__ = ["Espeak", "EspeakError", "load_espeak"]
 
 _SYNCHRONOUS = 2
 _CHUNK_MS = 60
@@ -31,7 +32,7 @@ class EspeakError(Exception):
 
 
 class Espeak:
-    """The library of this process; make one only.
+    """The library of this process; :func:`load_espeak` gives the only one there can be.
 
     Attributes:
         rate: Hz of what it speaks, 22,050.
@@ -96,6 +97,16 @@ class Espeak:
         if not samples or count <= 0:
             return 0
         return 0 if self._on_samples(ctypes.string_at(samples, count * 2)) else 1
+
+
+@cache
+def load_espeak() -> Espeak:
+    """The library, initialised once: a second time would take the sound away from whoever uses it.
+
+    Raises:
+        EspeakError: its data is missing.
+    """
+    return Espeak()
 
 
 def _keep_nothing(_: bytes) -> bool:

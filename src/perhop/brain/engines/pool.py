@@ -136,10 +136,11 @@ class _Place:
     async def close(self) -> None:
         task, self.task = self.task, None
         if task is not None:
-            if self.process is not None:
-                await self.process.close()
             task.cancel()
             await asyncio.wait({task})
+            if self.process is not None:  # the task had not even begun
+                await self.process.end()
+                self.process = None
 
     def status(self) -> EngineStatus:
         process = self.process
@@ -161,8 +162,6 @@ class _Place:
                     await self.process.run()
                 finally:
                     self.process = None
-            if self.task is None:
-                return  # closed
             self.restarts += 1
             delay = backoff.after(time.monotonic() - began)
             _log.warning("engine ended", engine=self._command.name, restarts=self.restarts, restart_in_s=delay)

@@ -23,8 +23,6 @@ _log = structlog.get_logger(__name__)
 
 _PIECE = MAX_FRAME_BYTES // 2
 _STREAM_NUMBERS = 2**32
-_GRACE_S = 1.0
-"""How long a child may take to end after its socket was closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +193,17 @@ class EngineProcess(asyncio.Protocol):
         except TimeoutError:
             _log.warning("engine hangs", engine=self._command.name, pid=self.pid)
         finally:
-            self._child.kill()
-            if self._transport is not None:
-                self._transport.abort()
-            await asyncio.shield(asyncio.to_thread(self._child.wait))
+            await self.end()
 
-    async def close(self) -> None:
-        """Lets the child end by itself, as long as that takes no second; open streams fail with ``engine_lost``."""
+    async def end(self) -> None:
+        """Ends the child, which has nothing to lose; open streams fail with ``engine_lost``."""
+        self._child.kill()
         if self._transport is not None:
-            self._transport.close()
-            await asyncio.wait({self._lost}, timeout=_GRACE_S)
+            self._transport.abort()
+        else:
+            self._link.close()
+            self.connection_lost(None)
+        await asyncio.shield(asyncio.to_thread(self._child.wait))
 
     async def _ping(self) -> None:
         self._pong = asyncio.get_running_loop().create_future()
@@ -285,7 +284,8 @@ class EngineProcess(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """The child is gone, or closed: every open stream fails."""
         self._transport = None
-        self._lost.set_result(None)
+        if not self._lost.done():
+            self._lost.set_result(None)
         streams, self._streams = self._streams, {}
         self._unread = 0
         for stream in streams.values():

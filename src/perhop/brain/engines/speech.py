@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perhop.brain.engines.espeak import Espeak, EspeakError
+from perhop.brain.engines.espeak import Espeak, EspeakError, load_espeak
 from perhop.brain.engines.worker import Job, JobError, Output
 from perhop.media.resample import Resampler
 
@@ -23,7 +23,7 @@ class SpeechService:
 
     def __init__(self, warm: tuple[str, ...] = ()) -> None:
         """Loads the library and speaks a word in each voice of ``warm``, so that the first caller does not wait."""
-        self._espeak = Espeak()
+        self._espeak = load_espeak()
         for voice in warm:
             self._espeak.set_voice(voice)
             self._espeak.speak("ready", lambda _: True, wpm=165, pitch=50, intonation=50)

@@ -16,6 +16,7 @@ from perhop.realtime.audio import AudioChunk
 from perhop.realtime.effects import BrainInput, CloseSession, Effect
 from perhop.realtime.events import ClientEvent, ServerEvent
 from perhop.realtime.ids import IdFactory, new_id
+from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.server import Output, RealtimeServer, ServerLimits
 from perhop.realtime.session import SessionConfig
 
@@ -34,6 +35,7 @@ class ServerDriver(ABC):
     Args:
         clock: seconds, monotonic.
         limits: bounds of the session.
+        mcp: which MCP servers a session may use; none unless given.
         slice_s: thread CPU time after which queued input waits for the loop's next round.
     """
 
@@ -43,9 +45,11 @@ class ServerDriver(ABC):
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
         limits: ServerLimits | None = None,
+        mcp: McpRules | None = None,
         slice_s: float = SLICE_S,
     ) -> None:
         self._limits = limits
+        self._mcp_rules = mcp
         self._slice_s = slice_s
         self._clock = clock
         self._new_id = new_id
@@ -65,7 +69,13 @@ class ServerDriver(ABC):
         now = self._clock()
         self._sink = sink
         self._server = RealtimeServer(
-            config=session, now=now, new_id=self._new_id, limits=self._limits, transcoded=True, sighted=False
+            config=session,
+            now=now,
+            new_id=self._new_id,
+            limits=self._limits,
+            transcoded=True,
+            sighted=False,
+            mcp=self._mcp_rules,
         )
         self._draining = True
         self._deliver(self._server.start(now))

@@ -22,26 +22,33 @@ from perhop.brain.providers import (
 )
 from perhop.call.legs import ModelSink
 from perhop.models.driver import ServerDriver
+from perhop.models.mcp import McpWork
 from perhop.models.speaking import Speaking
+from perhop.models.stable import StableWords
 from perhop.realtime.audio import BYTES_PER_MS
 from perhop.realtime.effects import (
+    CallMcpTool,
     CancelResponse,
     CloseUtterance,
     DropUtterance,
     Effect,
+    ListMcpTools,
     OpenUtterance,
+    ReleaseMcpServer,
     StartResponse,
     Transcribe,
     Transcript,
+    TranscriptDelta,
     TranscriptFailed,
     TurnHint,
     VoiceActivity,
 )
-from perhop.realtime.events import ServerEvent, SessionCreated, SessionUpdated
+from perhop.realtime.events import McpListToolsCompleted, ServerEvent, SessionCreated, SessionUpdated
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.server import ServerLimits
 from perhop.realtime.session import SessionConfig
 from perhop.realtime.turns import WINDOW_MS
+from perhop.tools.mcp.provider import McpProvider
 
 __all__ = ["LocalModel"]
 
@@ -59,6 +66,7 @@ class LocalModel(ServerDriver):
         recogniser: speech to text.
         minds: dialogue.
         voice: text to speech.
+        mcp: MCP servers; without it a session can use none.
         limits: bounds of the session.
     """
 
@@ -72,18 +80,21 @@ class LocalModel(ServerDriver):
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
         limits: ServerLimits | None = None,
+        mcp: McpProvider | None = None,
     ) -> None:
-        super().__init__(clock=clock, new_id=new_id, limits=limits)
+        super().__init__(clock=clock, new_id=new_id, limits=limits, mcp=mcp.rules if mcp is not None else None)
         self._detector = detector.open()
         self._recogniser = recogniser
         self._mind: Mind = minds.open()
         self._voice = voice
+        self._mcp = McpWork(mcp.open(), self.feed) if mcp is not None else None
         self._detecting = False
         self._audio_ms = 0.0
         self._windows_ms = 0.0
         self._utterance: Utterance | None = None
         self._utterance_item = ""
         self._heard_so_far = ""
+        self._certain = StableWords()
         self._responses: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -123,11 +134,13 @@ class LocalModel(ServerDriver):
                 speaking = Speaking(self._mind, self._voice, self.feed)
                 task = self._spawn(speaking.run(effect))
                 self._responses[effect.response_id] = task
-                task.add_done_callback(lambda _: self._responses.pop(effect.response_id, None))
+                task.add_done_callback(lambda done: self._produced(effect.response_id, done))
             case CancelResponse():
                 running = self._responses.pop(effect.response_id, None)
                 if running is not None:
                     running.cancel()
+            case ListMcpTools() | CallMcpTool() | ReleaseMcpServer() if self._mcp is not None:
+                self._mcp.carry_out(effect)
             case _:
                 _log.error("effect not known", effect=type(effect).__name__)
 
@@ -135,6 +148,8 @@ class LocalModel(ServerDriver):
         """Cancels everything that still works for this session."""
         for task in self._tasks:
             task.cancel()
+        if self._mcp is not None:
+            self._mcp.close()
         if self._utterance is not None:
             self._utterance.cancel()
             self._utterance = None
@@ -144,15 +159,21 @@ class LocalModel(ServerDriver):
     def _configured(self) -> None:
         """A new configuration is in force."""
         config = self.server.config
-        self._mind.configure(instructions=config.instructions, tools=config.function_tools)
+        self._mind.configure(instructions=config.instructions, tools=self.server.functions)
         detecting = config.audio.input.turn_detection is not None
         if detecting and not self._detecting:
             self._detector.reset()
             self._windows_ms = self._audio_ms
         self._detecting = detecting
 
+    def _produced(self, response_id: str, task: asyncio.Task[None]) -> None:
+        """By then the response may have been started again, to go on after MCP calls."""
+        if self._responses.get(response_id) is task:
+            del self._responses[response_id]
+
     def _open(self, effect: OpenUtterance) -> None:
         self._heard_so_far = ""
+        self._certain = StableWords()
         self._utterance_item = effect.item_id
         self._utterance = self._recogniser.open(self._expectation(), lambda text: self._partial(effect.item_id, text))
         self._utterance.feed(effect.audio)
@@ -173,6 +194,9 @@ class LocalModel(ServerDriver):
         if item_id != self._utterance_item or self._utterance is None or text == self._heard_so_far:
             return
         self._heard_so_far = text
+        certain = self._certain.push(text)
+        if certain:
+            self.feed(TranscriptDelta(item_id, certain))
         self.feed(TurnHint(item_id, self._mind.judge(self.server.items, text)))
 
     def _take(self, item_id: str) -> Utterance | None:
@@ -209,6 +233,6 @@ class _Watching:
         self.on_model_closed = sink.on_model_closed
 
     def on_model_event(self, event: ServerEvent) -> None:
-        if isinstance(event, SessionCreated | SessionUpdated):
+        if isinstance(event, SessionCreated | SessionUpdated | McpListToolsCompleted):
             self._configured()
         self._on_event(event)

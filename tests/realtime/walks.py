@@ -33,13 +33,21 @@ from perhop.realtime.effects import (
 from perhop.realtime.events import parse_client_event
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.mcp.effects import McpToolInfo
+from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import Output, RealtimeServer, ServerLimits
 from perhop.realtime.session import SessionConfig
 
 Choose = Callable[[int], int]
 """``choose(n)`` is a number from 0 to n - 1."""
 
-LIMITS = ServerLimits(max_items=40, max_item_audio=200_000, max_buffer_ms=20_000, max_parallel=3)
+LIMITS = ServerLimits(
+    max_items=40,
+    max_item_audio=200_000,
+    max_buffer_ms=20_000,
+    max_parallel=3,
+    max_input_tokens=200,
+    rates=RateLimits(responses_per_minute=60, tokens_per_minute=100_000),
+)
 
 SEEK = McpToolInfo("seek")
 MAPS = {"type": "mcp", "server_label": "maps", "server_url": "https://maps.example/"}
@@ -56,6 +64,11 @@ UPDATES: tuple[dict[str, Any], ...] = (
     {"output_modalities": ["text"]},
     {"output_modalities": ["audio"]},
     {"audio": {"output": {"voice": "ash"}}},
+    {"truncation": "auto"},
+    {"truncation": "disabled"},
+    {"truncation": {"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"post_instructions": 60}}},
+    {"max_output_tokens": 4},
+    {"max_output_tokens": "inf"},
     {"tools": [{**MAPS, "require_approval": "never"}]},
     {"tools": [{**MAPS, "require_approval": "always"}]},
     {"tools": []},

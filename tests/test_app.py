@@ -57,6 +57,18 @@ async def test_every_part_starts_and_becomes_ready() -> None:
         assert "perhop_calls_live" in (await client.get("/metrics")).text
 
 
+async def test_clients_may_name_mcp_servers_once_hosts_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(mcp={"allowed_hosts": ["tools.example"]})
+    async with running(given):
+        pass
+    monkeypatch.delitem(sys.modules, "perhop.tools.mcp.connector", raising=False)
+    monkeypatch.delitem(sys.modules, "perhop.tools.mcp.connection", raising=False)
+    monkeypatch.setitem(sys.modules, "mcp", None)  # as if it were not installed
+    with pytest.raises(ConfigError, match=r"perhop\[mcp\]"):
+        async with running(given):
+            pass
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "voice.example"])
 def test_without_keys_nobody_else_may_reach_it(host: str) -> None:
     with pytest.raises(ConfigError, match="no API keys are configured"):

@@ -196,3 +196,30 @@ def test_a_webhook_event_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     table = f'[[webhooks]]\nurl = "https://hooks.example"\nsecret = "{secret}"\nevents = ["call.started"]\n'
     assert "webhooks[0].events[0]" in refusal(write(tmp_path / "some.toml", table))
+
+
+# -- MCP --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("Tools.Example", "tools.example"),
+        ("tools.example:8443", "tools.example:8443"),
+        ("*.tools.example", "*.tools.example"),
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("[::1]:9000", "[::1]:9000"),
+        ("*", "*"),
+    ],
+)
+def test_hosts_of_mcp_servers_are_listed_by_name_and_port(written: str, means: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "perhop.toml", f'[mcp]\nallowed_hosts = ["{written}"]')
+    assert load_settings(file).mcp.allowed_hosts == (means,)
+
+
+@pytest.mark.parametrize(
+    "written", ["https://tools.example", "tools.example/mcp", "a*b.example", "", "user@host", "**"]
+)
+def test_what_is_no_host_is_refused(written: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "perhop.toml", f'[mcp]\nallowed_hosts = ["{written}"]')
+    assert "mcp.allowed_hosts[0]" in refusal(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -16,18 +17,23 @@ from perhop.brain.assembly import Brain, build
 from perhop.call.agents import AgentRegistry
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, CallMetrics, ModelKind
-from perhop.config import AgentSettings, ConfigError, LimitSettings, Settings, WebRTCSettings
+from perhop.config import AgentSettings, ConfigError, LimitSettings, McpSettings, Settings, WebRTCSettings
 from perhop.edges.webrtc import WebRTCEdge
 from perhop.errors import PerhopError
 from perhop.models.echo import EchoModel
 from perhop.models.local import LocalModel
+from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import ServerLimits
 from perhop.telemetry.metrics import Metrics
 from perhop.tools.guard import Guard, OutgoingLimits, Reach
+from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
 from perhop.tools.runner import ToolRunner
 from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender, call_ended, call_started
+
+if TYPE_CHECKING:
+    from perhop.tools.mcp.connector import McpConnector
 
 __all__ = ["create_app"]
 
@@ -82,6 +88,9 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     # Ends after the calls have: that they are over is told too.
     webhooks = WebhookSender(_webhook_endpoints(settings), _poster(guard), observe=metrics.webhook)
     stack.push_async_callback(webhooks.close)
+    mcp = _mcp_provider(settings.mcp, guard)
+    if mcp is not None:
+        stack.push_async_callback(mcp.close)
     runner = ToolRunner()
     stack.push_async_callback(runner.close)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
@@ -89,7 +98,7 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)
     calls = CallManager(
         {
-            "local": ModelKind(lambda: _local_model(brain, settings.limits), extensions=True),
+            "local": ModelKind(lambda: _local_model(brain, settings.limits, mcp), extensions=True),
             "echo": ModelKind(EchoModel),
         },
         runner,
@@ -110,7 +119,21 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     )
 
 
-def _local_model(brain: Brain, limits: LimitSettings) -> LocalModel:
+def _mcp_provider(settings: McpSettings, guard: Guard) -> McpConnector | None:
+    """The way to MCP servers, unless clients may name none; only then its package is needed."""
+    if not settings.allowed_hosts:
+        return None
+    try:
+        from perhop.tools.mcp.connector import McpConnector, McpLimits
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("perhop"):
+            raise
+        raise ConfigError("mcp.allowed_hosts needs the package mcp: pip install 'perhop[mcp]'") from None
+    rules = McpRules(hosts=frozenset(settings.allowed_hosts), follow_up=settings.follow_up)
+    return McpConnector(guard, rules, limits=McpLimits(request_s=settings.timeout_s))
+
+
+def _local_model(brain: Brain, limits: LimitSettings, mcp: McpProvider | None) -> LocalModel:
     rates = RateLimits(limits.responses_per_minute, limits.tokens_per_minute)
     return LocalModel(
         detector=brain.detector,
@@ -118,6 +141,7 @@ def _local_model(brain: Brain, limits: LimitSettings) -> LocalModel:
         minds=brain.minds,
         voice=brain.voice,
         limits=ServerLimits(rates=rates),
+        mcp=mcp,
     )
 
 

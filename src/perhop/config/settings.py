@@ -25,6 +25,7 @@ __all__ = [
     "KeySettings",
     "LimitSettings",
     "LogSettings",
+    "McpSettings",
     "OutgoingSettings",
     "Scope",
     "ServerSettings",
@@ -42,6 +43,14 @@ Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 WebhookEventName = Literal["realtime.call.incoming", "perhop.call.started", "perhop.call.ended"]
 """What webhooks tell: a telephone rings and waits to be accepted; a call began; a call is over."""
+
+McpHost = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"(?i)^(\*|(\*\.)?[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?|\[[0-9a-f:.]{2,45}\](:[0-9]{1,5})?)$",
+        to_lower=True,
+    ),
+]
 
 Scope = Literal["calls", "tokens", "stats", "admin"]
 """What an API key may do: start and end calls; mint client secrets; read calls and metrics; everything."""
@@ -251,6 +260,23 @@ class OutgoingSettings(_Table):
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
+class McpSettings(_Table):
+    """``[mcp]``: MCP servers whose tools the built-in model runs for clients. Addresses that are not public also have
+    to be allowed in ``[outgoing]``, so that whoever runs a listed host's DNS cannot point it into this network.
+
+    Attributes:
+        allowed_hosts: that clients may name in ``session.tools``: ``"example.com"`` (the scheme's own port),
+            ``"example.com:8443"``, ``"*.example.com"`` (all below it), ``"*"``. None by default.
+        follow_up: ``client``: after a call the client asks for the answer, as with the original API; its SDKs do so.
+            ``server``: the model goes on by itself.
+        timeout_s: one call of a tool.
+    """
+
+    allowed_hosts: tuple[McpHost, ...] = ()
+    follow_up: Literal["client", "server"] = "client"
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+
+
 class WebhookSettings(_Table):
     """``[[webhooks]]``: a server that is told of calls. A private address also has to be allowed in ``[outgoing]``.
 
@@ -298,6 +324,7 @@ class Settings(_Table):
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
+    mcp: McpSettings = McpSettings()
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()
     webhooks: tuple[WebhookSettings, ...] = ()

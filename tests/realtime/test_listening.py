@@ -14,6 +14,7 @@ from perhop.realtime.effects import (
     OpenUtterance,
     Transcribe,
     Transcript,
+    TranscriptDelta,
     TurnHint,
     VoiceActivity,
 )
@@ -140,7 +141,7 @@ def test_half_a_sentence_is_waited_for() -> None:
     session = Session(SEMANTIC)
     session.hear(LOUD, 640)
     session.give(TurnHint("item_1", "incomplete"))
-    assert session.hear(QUIET, 3_968)[1:] == []
+    assert session.hear(QUIET, 1_568)[1:] == []
     assert types(session.hear(QUIET, 32))[0] == "input_audio_buffer.speech_stopped"
 
 
@@ -301,3 +302,25 @@ def test_words_that_never_come_are_not_waited_for_forever() -> None:
     assert len(session.started) == 1
     assert session.give(Transcript("item_1", "too late")) == []
     assert session.server.next_deadline() is None
+
+
+HEARD_WHILE_SPEAKING = {
+    "audio": {"input": {"turn_detection": {"type": "semantic_vad"}, "transcription": {"model": "any"}}}
+}
+
+
+def test_words_that_are_certain_are_shown_while_the_caller_still_speaks() -> None:
+    session = Session(HEARD_WHILE_SPEAKING)
+    session.hear(LOUD, 640)
+    [frame] = session.give(TranscriptDelta("item_1", "a two "))
+    assert (frame["type"].split(".")[-1], frame["item_id"], frame["delta"]) == ("delta", "item_1", "a two ")
+    session.hear(QUIET, 3_000)
+    frames = session.give(Transcript("item_1", "a two bedroom"))
+    assert [frame["delta"] for frame in frames if frame["type"].endswith("delta")] == ["bedroom"]
+
+
+def test_words_of_speech_that_was_thrown_away_are_not_shown() -> None:
+    session = Session(HEARD_WHILE_SPEAKING)
+    session.hear(LOUD, 640)
+    session.send("input_audio_buffer.clear")
+    assert session.give(TranscriptDelta("item_1", "a two ")) == []

@@ -141,6 +141,7 @@ class Listener:
         )
         self._live = self._lag_ms(self._detector.heard_ms) <= LAG_MS
         if self._live:
+            self._transcripts.hear(item_id)
             self._core.emit(OpenUtterance(item_id, self._buffer.read(start_ms, self._buffer.end_ms)))
 
     def _commit(self, item_id: str, end_ms: int, now: float) -> None:
@@ -150,10 +151,10 @@ class Listener:
         if exact:
             self._core.emit(CloseUtterance(item_id))
             self._live = False
+        self._transcripts.expect(entry, now)
         self._drop_utterance()
         if not exact:
             self._core.emit(Transcribe(item_id, audio))
-        self._transcripts.expect(entry, now)
 
     def _add_item(self, item_id: str, audio: bytes, audio_ms: int, end_ms: int) -> Entry:
         """Makes the user item and empties the buffer up to ``end_ms``."""
@@ -178,6 +179,8 @@ class Listener:
         """The open utterance, if any, is no more; a recogniser that hears it stops."""
         if self._utterance is not None and self._live:
             self._core.emit(DropUtterance(self._utterance))
+        if self._utterance is not None:
+            self._transcripts.drop(self._utterance)
         self._utterance = None
         self._live = False
 

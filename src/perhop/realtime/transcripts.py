@@ -36,6 +36,7 @@ class Transcripts:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._expected: dict[str, _Expected] = {}
+        self._drafts: dict[str, str] = {}  # of utterances not committed yet: what the client was told of their words
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._expected
@@ -47,7 +48,16 @@ class Transcripts:
             shown: tell the client, provided the session has transcription configured.
         """
         wanted = shown and self._core.config.audio.input.transcription is not None
-        self._expected[entry.id] = _Expected(entry, now + self._core.limits.transcript_wait_s, wanted)
+        given = self._drafts.pop(entry.id, "")
+        self._expected[entry.id] = _Expected(entry, now + self._core.limits.transcript_wait_s, wanted, given)
+
+    def hear(self, item_id: str) -> None:
+        """Speech goes on; words of it that are certain may be shown before it is committed."""
+        self._drafts[item_id] = ""
+
+    def drop(self, item_id: str) -> None:
+        """The speech was not committed; nothing more is said about it."""
+        self._drafts.pop(item_id, None)
 
     def forget(self, item_id: str) -> None:
         """The item is gone; its words are not needed."""
@@ -58,18 +68,21 @@ class Transcripts:
         expected = self._expected.get(piece.item_id)
         if expected is not None:
             self._add(expected, piece.text)
+        elif piece.item_id in self._drafts and self._core.config.audio.input.transcription is not None:
+            self._drafts[piece.item_id] += piece.text
+            self._tell(piece.item_id, 0, piece.text)
 
     def _add(self, expected: _Expected, words: str) -> None:
         if expected.shown and words:
             expected.given += words
-            self._core.emit(
-                ConversationItemInputAudioTranscriptionDelta(
-                    event_id=self._core.event_id(),
-                    item_id=expected.entry.id,
-                    content_index=expected.entry.audio_index or 0,
-                    delta=words,
-                )
+            self._tell(expected.entry.id, expected.entry.audio_index or 0, words)
+
+    def _tell(self, item_id: str, content_index: int, words: str) -> None:
+        self._core.emit(
+            ConversationItemInputAudioTranscriptionDelta(
+                event_id=self._core.event_id(), item_id=item_id, content_index=content_index, delta=words
             )
+        )
 
     def complete(self, transcript: Transcript) -> bool:
         """The final words. What of them no piece had told the client comes as one more piece first: clients that show

@@ -41,8 +41,8 @@ class TurnTiming:
         semantic_padding_ms: audio kept from before the speech for semantic VAD.
         complete_ms: silence that ends a turn whose words are a finished thought.
         unknown_ms: silence that ends a turn whose words say nothing either way, by eagerness.
-        incomplete_ms: silence that ends a turn even in mid-sentence, by eagerness. The API documents 8, 4 and 2 s as the
-            longest waits; a recogniser that mishears the last word costs the caller this long, so we stay well below.
+        incomplete_ms: silence that ends a turn even in mid-sentence, by eagerness. The API documents 8, 4 and 2 s as
+            the longest waits; a recogniser that mishears the last word costs the caller this much, so ours are shorter.
     """
 
     start_windows: int = 2

@@ -21,6 +21,7 @@ _DESCRIPTION = """\
 The Realtime API under `/v1/realtime`, with OpenAI's paths and shapes, and Perhop's own API under `/api`.
 
 `GET /v1/realtime` is a WebSocket: send the bearer as a header, or as the subprotocol `openai-insecure-api-key.<key>`.
+With `?call_id=rtc_…` it attaches to a live call; `&audio=true` adds the model's audio.
 """
 
 

@@ -134,6 +134,7 @@ def test_the_alignment_covers_every_character_and_keeps_order(text: str, data: s
 @example("first first january")
 @example("oh a thousand")
 @example("minus minus zero")
+@example("oh at oh point one january")
 def test_what_was_written_stays_as_it_is(text: str) -> None:
     once = normalise(text).text
     assert normalise(once).text == once

@@ -27,6 +27,12 @@ _NO_MAILBOX = frozenset(
         "see stay that the there to up us visit was we website what you"
     )
 )
+_TOP_LEVEL = frozenset(
+    vocabulary(
+        "app biz cloud com dev edu email gov health info int live mil name net online org pro shop site tech xyz"
+    )
+)
+"""Besides those of two letters. A written address may end in any; of spoken words too many could be taken for one."""
 _PHONETIC = frozenset(NATO.values()) | {"alfa", "juliett", "x"}
 _MAX_ATOMS = 24
 
@@ -126,7 +132,7 @@ def _domain(words: Sequence[str], at: int) -> Reading[str] | None:
     labels, end = [""], at
     for _ in range(_MAX_ATOMS):
         word = word_at(words, end)
-        if word in ("dot", ".", "point") and labels[-1]:
+        if word in ("dot", ".") and labels[-1]:
             if word == "." and not word_at(words, end + 1).isalpha():
                 break
             labels, end = [*labels, ""], end + 1
@@ -138,7 +144,8 @@ def _domain(words: Sequence[str], at: int) -> Reading[str] | None:
             labels[-1], end = labels[-1] + piece.value, piece.end
         else:
             break
-    if len(labels) < 2 or not labels[-1].isalpha() or len(labels[-1]) < 2 or any(x.endswith("-") for x in labels):
+    known = labels[-1] in _TOP_LEVEL or (len(labels[-1]) == 2 and labels[-1].isalpha())
+    if len(labels) < 2 or not known or any(label.endswith("-") for label in labels):
         return None
     return Reading(".".join(labels), end)
 

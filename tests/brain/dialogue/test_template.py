@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perhop.brain.dialogue.results import read_result, say_more, say_result
@@ -90,9 +91,9 @@ def test_no_template_and_no_result_fails(template: str, output: Json) -> None:
 
 
 @given(JSON)
+@example({"a": float("inf"), "rent": float("-inf")})
+@example([1e300, [[]], {}])
 def test_every_result_is_said_somehow(output: Json) -> None:
-    import json
-
     result = read_result("f", {}, json.dumps(output))
     if result.fault is None:
         assert all(isinstance(text, str) and text for text in say_result(None, result, TODAY))

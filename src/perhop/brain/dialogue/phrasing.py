@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date
 
@@ -58,6 +59,8 @@ def say_as(value: Json, form: str, *, key: str = "", today: date | None = None) 
     if isinstance(value, dict):
         return ""
     text = str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else _as_number(text)
     match name:
         case "money":

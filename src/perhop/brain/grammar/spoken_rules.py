@@ -54,6 +54,11 @@ _EMAIL_DOMAINS = (
 RULES: dict[str, str] = {
     "digit": f"zero | oh | {_UNITS_RULE}",
     "digits": "[double | triple] <digit> [<digits>]",
+    # A free string of digits loses one or makes one up as often as not; people pause between groups.
+    "phone": "<three> [<three>] [<four>]",
+    "three": "<digit> (<digit> <digit> | double <digit>) | double <digit> <digit> | triple <digit> | eight hundred",
+    "four": "<digit> <digit> (<digit> <digit> | double <digit>) | double <digit> (<digit> <digit> | double <digit>)"
+    " | <digit> (double <digit> <digit> | triple <digit>) | triple <digit> <digit>",
     "below_hundred": f"({' | '.join(TENS)}) [{_UNITS_RULE}] | {_UNITS_RULE} | {' | '.join(TEENS)}",
     "number": f"({' | '.join((*UNITS, *TEENS, *TENS))} | hundred | thousand | million | zero) [<number>]",
     "price": "<number> (hundred | thousand | million | dollars) [<number>] [dollars]",
@@ -91,7 +96,7 @@ _BY_KIND: dict[Kind, str] = {
     Kind.MONEY: "<price>",
     Kind.NAME: "<name>",
     Kind.NUMBER: "<number> [point <digits>]",
-    Kind.PHONE: "<digits>",
+    Kind.PHONE: "<phone>",
     Kind.TIME: "<time>",
 }
 

@@ -17,7 +17,7 @@ from perhop.brain.grammar.understand import Domain
 from perhop.brain.grammar.values import Json, Value, check
 from perhop.brain.providers import FunctionCall
 
-__all__ = ["Scene", "call", "digress", "open_form", "progress", "refine", "resume", "take"]
+__all__ = ["Scene", "call", "digress", "mistaken", "open_form", "progress", "refine", "resume", "take"]
 
 _NEVER_CARRIED = frozenset({Kind.BOOLEAN, Kind.LIST, Kind.TEXT, Kind.UNFIT})
 _WHO = frozenset({Kind.EMAIL, Kind.NAME, Kind.PHONE})
@@ -72,8 +72,17 @@ def open_form(
 ) -> State:
     """Begins a form with what is known and what was just said."""
     state = _point(state, pointer)
-    form = Form(name, _prefilled(state, scene.domain.tools[name], pointer))
-    return take(scene, state, form, fills or {})
+    tool = scene.domain.tools[name]
+    pointed = pointer is not None and pointer.index is not None
+    meant = {n: f for n, f in (fills or {}).items() if not mistaken(state, tool.slots[n], f, pointed=pointed)}
+    return take(scene, state, Form(name, _prefilled(state, tool, pointer)), meant)
+
+
+def mistaken(state: State, slot: Slot, fill: Fill, *, pointed: bool) -> bool:
+    """Whether what was heard for an identifier is none: "number two" points, "the one on Lake Street" has no number."""
+    if not slot.reference or not state.offers(slot):
+        return False
+    return pointed or not (fill.cued or state.label_of(slot, fill.value.json))
 
 
 def refine(scene: Scene, state: State, last: Form, fills: Mapping[str, Fill]) -> State:
@@ -99,6 +108,8 @@ def take(scene: Scene, state: State, form: Form, fills: Mapping[str, Fill], *, p
             given[name] = Given(fill.value, tool=tool.name)
         elif wrong is None:
             wrong = slot, problem
+    if given and form.asked is not None and form.asked not in given and wrong is None:
+        state = state.saying("Okay.")
     form = form.having(given)
     known = {**state.known, **{name: value for name, value in given.items() if value.origin == "said"}}
     state = replace(state, known=known, misses=0)
@@ -153,8 +164,8 @@ def digress(
 ) -> State:
     """Turns to another request in the middle of a form, which is taken up again afterwards."""
     parked = replace(form, stage=Stage.ASKING, asked=None)
-    # A form that has nothing yet is not worth coming back to.
-    worth = any(given.origin == "said" for given in form.values.values())
+    # A form that has nothing yet is not worth coming back to, nor is one that failed.
+    worth = form.stage is not Stage.FAILED and any(given.origin == "said" for given in form.values.values())
     return open_form(scene, state.parking(parked) if worth else state, name, fills=fills, pointer=pointer)
 
 

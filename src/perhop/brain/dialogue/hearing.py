@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from perhop.brain.dialogue import wording
 from perhop.brain.dialogue.courtesy import answer_act
-from perhop.brain.dialogue.forms import Scene, call, digress, open_form, progress, refine, take
+from perhop.brain.dialogue.forms import Scene, call, digress, mistaken, open_form, progress, refine, take
 from perhop.brain.dialogue.results import describe
 from perhop.brain.dialogue.state import Form, Stage, State, referable
 from perhop.brain.grammar.acts import Act
 from perhop.brain.grammar.fills import Fill
-from perhop.brain.grammar.schema import Kind, Slot
+from perhop.brain.grammar.schema import Kind
 from perhop.brain.grammar.understand import Focus, Heard, understand
+from perhop.brain.grammar.values import check
 from perhop.text.verbalise import say_list
 
 __all__ = ["INTENT", "ask_again", "focus_of", "respond_to"]
@@ -109,7 +110,7 @@ def _in_form(scene: Scene, state: State, form: Form, heard: Heard) -> State | No
     fills = {
         name: fill
         for name, fill in fills.items()
-        if not _mistaken(state, tool.slots[name], fill, pointed=pointer is not None)
+        if not mistaken(state, tool.slots[name], fill, pointed=pointer is not None)
     }
     named = _named_slot(scene, form, heard) if form.stage is not Stage.ASKING and not fills else None
     if not fills and pointer is None and asked is None and named is None:
@@ -119,6 +120,8 @@ def _in_form(scene: Scene, state: State, form: Form, heard: Heard) -> State | No
         return take(scene, state, form, fills, pointer=pointer if points else None)
     if form.stage is Stage.FAILED and {word.text for word in heard.words} & {"again", "retry"}:
         return call(state, form)
+    if form.stage is Stage.FAILED and heard.lexical[form.tool] >= _SWITCH_WORDS:
+        return open_form(scene, state, form.tool)  # the same thing once more, from the start
     if named is not None:
         slot = tool.slots[named]
         changing = replace(form.without(named), stage=Stage.ASKING, asked=named, tries=0)
@@ -130,21 +133,16 @@ def _in_form(scene: Scene, state: State, form: Form, heard: Heard) -> State | No
     return None
 
 
-def _mistaken(state: State, slot: Slot, fill: Fill, *, pointed: bool) -> bool:
-    """Whether a code heard for an identifier is none: "the one on Lake Street" has no number in it."""
-    if not slot.reference or not state.offers(slot):
-        return False
-    return pointed or not state.label_of(slot, fill.value.json)
-
-
 def _short_answer(scene: Scene, state: State, form: Form, heard: Heard) -> dict[str, Fill]:
     """A bare value that only one of the form's slots can mean: "ten", when the time was refused."""
     found = {}
     for name in form.values:
         focus = replace(focus_of(scene, state), asked=name)
         fill = understand(scene.domain, heard.text, focus).fills[form.tool].get(name)
-        mistaken = fill is not None and _mistaken(state, scene.tool(form).slots[name], fill, pointed=False)
-        if fill is not None and not fill.free and not mistaken:
+        slot = scene.tool(form).slots[name]
+        if fill is None or fill.free or mistaken(state, slot, fill, pointed=False):
+            continue
+        if check(slot, fill.value.json) is None:
             found[name] = fill
     return found if len(found) == 1 else {}
 

@@ -129,5 +129,5 @@ def _request(scene: Scene, state: State, heard: Heard, words: list[str]) -> Comp
 
 def _number_left(heard: Heard, name: str, words: list[str]) -> bool:
     """Whether the last word is a number that belongs to nothing yet: "a two …"."""
-    end = max((fill.end for fill in heard.fills[name].values()), default=0)
+    end = max([*(fill.end for fill in heard.fills[name].values()), heard.pointer.end if heard.pointer else 0])
     return read_cardinal(words, len(words) - 1) is not None and end < len(heard.words)

@@ -145,7 +145,9 @@ class State:
     def found(self, result: Result) -> State:
         """With a result; a list replaces what was pointed at before."""
         if not result.entries:
-            return self
+            # Nothing found: what the same tool found before is no longer meant.
+            kept = tuple(r for r in self.results if r.tool != result.tool) if result.listed else self.results
+            return replace(self, results=kept)
         results = (result, *self.results)[:_MAX_RESULTS]
         if not result.listed and any(kept.listed for kept in self.results):
             # A booking made from a list does not take the list away: "and the second one?"

@@ -159,7 +159,9 @@ def read_back(tool: Tool, values: Mapping[str, Json], state: State, today: date)
         if slot.say:
             parts.append(slot.say.replace("{value}", said) if "{value}" in slot.say else f"{slot.say} {said}")
             continue
-        parts.append(_part(slot, value, said, bare=bool(label)))
+        # "I'll connect you to a department: sales", not "department sales".
+        bare = bool(label) or (slot.kind is Kind.CHOICE and slot.noun in tool.title)
+        parts.append(_part(slot, value, said, bare=bare))
     return [part for part in parts if part]
 
 

@@ -127,7 +127,9 @@ def read_cues(tool: Tool, samples: Sequence[Sample]) -> dict[str, Cues]:
         if slot.kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY):
             before |= dict.fromkeys(tuple(text.split()) for text in _LIMITS.get(limit, ()))
             after |= {} if limit in _LIMITS else dict.fromkeys(nouns)
-        if slot.kind not in (Kind.BOOLEAN, Kind.UNFIT):
+        if slot.kind is Kind.TEXT:  # "leave a message for billing" does not begin one
+            before |= dict.fromkeys((*noun, mark) for noun in nouns[:1] for mark in ("is", ":"))
+        elif slot.kind not in (Kind.BOOLEAN, Kind.UNFIT):
             before |= dict.fromkeys(nouns)
             before |= dict.fromkeys((*noun, "is") for noun in nouns[:1])
         if slot.kind is Kind.CHOICE:

@@ -8,7 +8,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-from perhop.brain.grammar.acts import Act, read_act
+from perhop.brain.grammar.acts import FILLERS, Act, read_act
 from perhop.brain.grammar.fills import Fill, find_fills
 from perhop.brain.grammar.free import asked_fill, cued_fills
 from perhop.brain.grammar.lexicon import Lexicon
@@ -39,6 +39,10 @@ class Domain:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in read_tools(specs) if tool.fit}
         self.samples: Mapping[str, tuple[Sample, ...]] = {
             name: tuple(read_sample(text) for text in tool.samples) for name, tool in self.tools.items()
+        }
+        self.openings: Mapping[str, frozenset[tuple[str, ...]]] = {
+            name: frozenset(words for sample in samples for words in (sample.words, sample.lead) if len(words) > 1)
+            for name, samples in self.samples.items()
         }
         self.cues: Mapping[str, Mapping[str, Cues]] = {
             name: read_cues(tool, self.samples[name]) for name, tool in self.tools.items()
@@ -172,7 +176,8 @@ def _score(
         consumed[pointer.start : pointer.end] = [True] * (pointer.end - pointer.start)
         if any(slot.reference for slot in domain.tools[name].slots.values()):
             evidence += _POINTED
-    lexical = domain.lexicon.score(words, consumed, name)
+    rest = tuple(word for word, used in zip(words, consumed, strict=True) if not used and word not in FILLERS)
+    lexical = 1.0 if rest in domain.openings[name] else domain.lexicon.score(words, consumed, name)
     if fills and not any(domain.lexicon.telling(word) for word, used in zip(words, consumed, strict=True) if not used):
         evidence += _NOTHING_ELSE
     return lexical, _LEXICAL * lexical + min(evidence, _MOST_EVIDENCE)

@@ -162,7 +162,9 @@ async def test_a_full_edge_answers_503_too(world: World) -> None:
 async def test_one_address_may_not_start_calls_without_end() -> None:
     world = build_world(Settings(limits=LimitSettings(calls_per_minute=30)))
     async with world.client() as client:
-        statuses = [(await client.post("/v1/realtime/calls", content=OFFER, headers=SDP)).status_code for _ in range(11)]
+        statuses = [
+            (await client.post("/v1/realtime/calls", content=OFFER, headers=SDP)).status_code for _ in range(11)
+        ]
         assert statuses == [201] * 10 + [429]
     async with world.client(peer="127.0.0.2") as other:
         assert (await other.post("/v1/realtime/calls", content=OFFER, headers=SDP)).status_code == 201

@@ -121,6 +121,12 @@ def understand(domain: Domain, text: str, focus: Focus) -> Heard:
         alone = asked is None or asked.kind is not Kind.DATE
         pointer = read_pointer(words, focus.labels, nouns=domain.nouns, alone=alone)
     fills = {name: _fills(domain, name, text, tokens, words, focus) for name in domain.tools}
+    if pointer is not None and pointer.index is not None:
+        # "the first one" is no date, and the "one" in it no number.
+        fills = {
+            name: {slot: fill for slot, fill in found.items() if fill.start < pointer.start or fill.end > pointer.end}
+            for name, found in fills.items()
+        }
     lexical: dict[str, float] = {}
     ranking = []
     for name in domain.tools:

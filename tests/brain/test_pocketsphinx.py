@@ -33,7 +33,7 @@ async def recognise(
     return await utterance.finish()
 
 
-@pytest.mark.parametrize(("voice", "wpm"), zip(VOICES, (140, 175, 150, 190, 165), strict=True))
+@pytest.mark.parametrize(("voice", "wpm"), list(zip(VOICES, (140, 175, 150, 190, 165), strict=True)))
 async def test_a_request_is_understood_from_many_voices(
     recogniser: PocketsphinxRecogniser, voice: str, wpm: int
 ) -> None:

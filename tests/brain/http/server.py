@@ -33,6 +33,15 @@ class FakeServer:
     """
 
     def __init__(self) -> None:
+        self.reset()
+        self.url = ""
+        self._app = FastAPI()
+        self._app.post("/v1/chat/completions")(self._json)
+        self._app.post("/v1/audio/speech")(self._json)
+        self._app.post("/v1/audio/transcriptions")(self._form)
+
+    def reset(self) -> None:
+        """As if no test had used it before."""
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.files: list[bytes] = []
@@ -41,11 +50,6 @@ class FakeServer:
         self.broken = False
         self.gate: asyncio.Event | None = None
         self.ended = asyncio.Event()
-        self.url = ""
-        self._app = FastAPI()
-        self._app.post("/v1/chat/completions")(self._json)
-        self._app.post("/v1/audio/speech")(self._json)
-        self._app.post("/v1/audio/transcriptions")(self._form)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[FakeServer]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import httpx
@@ -13,6 +12,8 @@ from perhop.brain.http import HttpEndpoint, HttpMindProvider, open_client
 from perhop.brain.providers import BrainError, FunctionCall, Said
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.items import ContentPart, MessageItem
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEY = "sk-canary-key"
 HELLO = MessageItem(role="user", content=[ContentPart(type="input_text", text="hello")])
@@ -236,7 +237,3 @@ async def test_a_turn_is_judged_by_its_last_word(server: FakeServer, client: htt
     ):
         assert mind.judge([], partial) == verdict
     assert mind.expect([HELLO]).grammar is None
-
-
-def test_the_canned_reply_is_json() -> None:
-    assert all(json.loads(line[6:]) for line in REPLY.decode().split("\n\n")[:-2])

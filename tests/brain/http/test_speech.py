@@ -9,6 +9,8 @@ from tests.brain.http.server import FakeServer
 from perhop.brain.http import HttpEndpoint, HttpSynthesiser
 from perhop.brain.providers import BrainError
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 def synthesiser(server: FakeServer, client: httpx.AsyncClient) -> HttpSynthesiser:
     return HttpSynthesiser(HttpEndpoint(client, server.url), model="tts-x")

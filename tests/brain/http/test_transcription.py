@@ -11,6 +11,8 @@ from tests.brain.http.server import FakeServer
 from perhop.brain.http import HttpEndpoint, HttpRecogniser
 from perhop.brain.providers import BrainError, Expectation, Recognition
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 PCM = bytes(range(256)) * 40
 
 

@@ -222,8 +222,9 @@ def main() -> None:
     sys.excepthook = _report
     module, _, name = factory.partition(":")
     make: Callable[..., Service] = getattr(import_module(module), name)
-    with socket.socket(fileno=int(descriptor)) as link:
-        Worker(link, make(**json.loads(options))).run()
+    # Left open when this crashes: the server kills a child whose socket is closed, maybe before it said where.
+    link = socket.socket(fileno=int(descriptor))
+    Worker(link, make(**json.loads(options))).run()
 
 
 def _die_with_parent() -> None:

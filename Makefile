@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 SYSTEM_PACKAGES := chromium fonts-dejavu-core
 
-.PHONY: help setup setup-dev system run test lint format types layers bench clean
+.PHONY: help setup setup-dev system run test lint format types layers bench fuzz clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: setup-dev ## Rewrite the source in the project's style
 
 bench: setup-dev ## Run every benchmark; results go to bench/results/
 	$(BIN)/python bench/run.py
+
+fuzz: setup-dev ## A minute of bent frames, then 10,000 walks and 2,000 races
+	$(BIN)/python -m tests.fuzz
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist src/*.egg-info

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator
 
 from perhop.realtime.errors import ProtocolError
+from perhop.realtime.session_extras import PromptReference, Reasoning, Tracing
 from perhop.realtime.session_fields import (
     AudioInput,
     AudioSettings,
@@ -76,13 +77,13 @@ class SessionConfig(WireModel):
     tools: Annotated[list[Tool], NullIsDefault] = Field(default_factory=list)
     tool_choice: Annotated[ToolChoice, NullIsDefault] = "auto"
     max_output_tokens: Annotated[MaxTokens, NullIsDefault] = "inf"
-    tracing: Literal["auto"] | JsonObject | None = None
+    tracing: Tracing | None = None
     truncation: Annotated[Truncation, NullIsDefault] = "auto"
-    prompt: JsonObject | None = None
+    prompt: PromptReference | None = None
     audio: Annotated[AudioSettings, NullIsDefault] = AudioSettings()
     include: list[LogprobsInclude] | None = None
     parallel_tool_calls: bool | None = None
-    reasoning: JsonObject | None = None
+    reasoning: Reasoning | None = None
 
     @field_validator("tools", mode="after")
     @classmethod
@@ -158,7 +159,10 @@ class SessionConfig(WireModel):
                 "audio": {"input": heard},
                 "include": self.include,
             }
-        wire = self.model_dump(mode="json", exclude={"audio", "include", "parallel_tool_calls", "reasoning", "tools"})
+        wire = self.model_dump(mode="json", include={"type", "model", "output_modalities", "instructions"})
+        wire["max_output_tokens"] = self.max_output_tokens
+        for name in ("tracing", "prompt", "truncation"):
+            wire[name] = _shown(getattr(self, name))
         wire["tools"] = [tool.shown() if isinstance(tool, McpTool) else tool.to_dict() for tool in self.tools]
         wire["tool_choice"] = self.tool_choice_wire
         wire |= {
@@ -174,8 +178,12 @@ class SessionConfig(WireModel):
         if self.parallel_tool_calls is not None:
             wire["parallel_tool_calls"] = self.parallel_tool_calls
         if self.reasoning is not None:
-            wire["reasoning"] = self.reasoning
+            wire["reasoning"] = self.reasoning.to_dict()
         return wire
+
+
+def _shown(value: object) -> object:
+    return value.to_dict() if isinstance(value, WireModel) else value
 
 
 SessionUpdateFields = Mapping[str, Any]

@@ -11,6 +11,7 @@ from perhop.realtime.events.base import ClientEvent, ServerEvent
 from perhop.realtime.items import AnyItem, ItemReference, ResponseInputItem
 from perhop.realtime.items_check import check_client_item
 from perhop.realtime.session import MaxTokens
+from perhop.realtime.session_extras import PromptReference, Reasoning
 from perhop.realtime.session_fields import AudioFormat, Modality, Tool, ToolChoice, VoiceId
 from perhop.realtime.wire import JsonObject, WireModel
 
@@ -75,8 +76,8 @@ class ResponseParams(WireModel):
     tool_choice: ToolChoice | None = None
     max_output_tokens: MaxTokens | None = None
     metadata: Metadata | None = None
-    prompt: JsonObject | None = None
-    reasoning: JsonObject | None = None
+    prompt: PromptReference | None = None
+    reasoning: Reasoning | None = None
     parallel_tool_calls: bool | None = None
 
 

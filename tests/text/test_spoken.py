@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -138,3 +140,14 @@ def test_the_alignment_covers_every_character_and_keeps_order(text: str, data: s
 def test_what_was_written_stays_as_it_is(text: str) -> None:
     once = normalise(text).text
     assert normalise(once).text == once
+
+
+@pytest.mark.parametrize("piece", ["a ", "one ", "john dot ", "x@", "1,", "a.b", "half past ", "a as in ", "double "])
+def test_long_text_takes_time_in_proportion(piece: str) -> None:
+    def spent(length: int) -> float:
+        started = time.process_time()
+        normalise((piece * length)[:length])
+        return time.process_time() - started
+
+    spent(2_000)
+    assert spent(16_000) < 12 * max(spent(4_000), 0.004), "four times the text, well under sixteen times the time"

@@ -72,7 +72,7 @@ NATO = {
 
 _WORD = re.compile(
     r"""
-      [\w.+-]+@[\w-]+(?:\.[\w-]+)+          # e-mail
+      [\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}  # e-mail; bounded, or looking for the @ takes forever
     | [0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])               # ISO date
     | [0-9]{1,2}:[0-9]{2}(?![0-9])                   # time
     | [0-9]{1,2}/[0-9]{1,2}(?:/[0-9]{2,4})?(?![0-9/]) # date with slashes

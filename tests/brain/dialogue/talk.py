@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from perhop.brain.dialogue import DialogueProvider
+from perhop.brain.dialogue.state import State
 from perhop.brain.providers import FunctionCall, Said
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.items import ContentPart, FunctionCallItem, FunctionCallOutputItem, Item, MessageItem
@@ -91,6 +92,6 @@ class Talk:
         self.items.append(user(text))
         return await self.respond()
 
-    @property
-    def last_call(self) -> tuple[str, dict[str, Any]]:
-        return self.calls[-1]
+    def state_after(self, items: Sequence[Item]) -> State:
+        """What the mind makes of a conversation."""
+        return self.mind._folded(self.mind._domain).state(items)

@@ -132,7 +132,7 @@ async def fill(form: list[Field], effect: str) -> Talk:
     for _ in range(3 * len(form) + 3):
         if talk.calls:
             break
-        state = talk.mind._folded(talk.mind._domain).state(talk.items)
+        state = talk.state_after(talk.items)
         asked = state.form.asked if state.form else None
         answer = next((field.said for field in form if field.name == asked), "yes")
         heard += " | " + answer + " → " + await talk.say(answer)

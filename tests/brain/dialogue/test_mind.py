@@ -208,9 +208,7 @@ async def test_every_sentence_comes_by_itself() -> None:
         FunctionCallItem(call_id="a", name="search_listings", arguments='{"bedrooms": 2, "city": "Oakland"}'),
         FunctionCallOutputItem(call_id="a", output=json.dumps({"listings": LISTINGS})),
     ]
-    said = [
-        step.text for step in talk.mind._folded(talk.mind._domain).state(talk.items).reply if isinstance(step, Said)
-    ]
+    said = [step.text for step in talk.state_after(talk.items).reply if isinstance(step, Said)]
     assert said[:2] == [
         "The first is 412 Grand Avenue, for 2,800 dollars a month.",
         "The second is 9 Lake Street, for 3,100 dollars a month.",

@@ -13,8 +13,9 @@ from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, Item
 
 __all__ = ["Conversation"]
 
-_MAX_ITEMS = 400
-"""Items looked at; a call that has more is only looked at from there on. What was known before then is forgotten."""
+_MAX_ITEMS = 2000
+_STEP = 500
+"""Of more items than that the oldest are left out, a few hundred at a time: what was known from them is forgotten."""
 
 _Event = tuple[str, ...]
 
@@ -28,25 +29,32 @@ class Conversation:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._events: list[_Event] = []
+        self._items: list[Item] = []
+        self._events: list[_Event | None] = []
         self._states: list[State] = [State()]
 
     def state(self, items: Sequence[Item]) -> State:
         """The state after these items."""
-        events = [event for item in items[-_MAX_ITEMS:] if (event := _event(item)) is not None]
+        first = -(-(len(items) - _MAX_ITEMS) // _STEP) * _STEP if len(items) > _MAX_ITEMS else 0
+        items = items[first:]
         same = 0
-        for known, event in zip(self._events, events, strict=False):
-            if known != event:
+        for known, event, item in zip(self._items, self._events, items, strict=False):
+            # Items never change in place, so most are told to be the same without a look inside.
+            if known is not item and event != _event(item):
                 break
             same += 1
-        del self._events[same:], self._states[same + 1 :]
-        for event in events[same:]:
+        del self._items[same:], self._events[same:], self._states[same + 1 :]
+        for item in items[same:]:
+            event = _event(item)
             self._states.append(self._step(self._states[-1], event))
             self._events.append(event)
+            self._items.append(item)
         return self._states[-1]
 
-    def _step(self, state: State, event: _Event) -> State:
+    def _step(self, state: State, event: _Event | None) -> State:
         match event:
+            case None:
+                return state
             case ("user", text):
                 return turns.user_said(self.scene, state, text)
             case ("call", call_id, name, arguments):

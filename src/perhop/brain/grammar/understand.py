@@ -20,6 +20,8 @@ from perhop.text.words import Word, split
 
 __all__ = ["Domain", "Focus", "Heard", "understand"]
 
+_MAX_READ = 500
+"""Characters of an utterance that are looked at; a message that was asked for is taken whole all the same."""
 _LEXICAL = 0.7
 _CUED = 0.35
 _UNCUED = 0.2
@@ -111,7 +113,7 @@ class Heard:
 
 def understand(domain: Domain, text: str, focus: Focus) -> Heard:
     """Reads an utterance, spoken or typed. Takes well under a millisecond for an ordinary sentence and a few tools."""
-    tokens = tuple(split(text))
+    tokens = tuple(split(text[:_MAX_READ]))
     words = [token.text for token in tokens]
     act, act_end = read_act(words) or (None, 0)
     tool = domain.tools.get(focus.tool or "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from perhop.realtime.wire import JsonObject, WireModel
 
@@ -83,7 +83,7 @@ class MessageItem(Item):
     object: Literal["realtime.item"] | None = None
     status: ItemStatus | None = None
     role: Role
-    content: list[ContentPart]
+    content: Annotated[list[ContentPart], Field(fail_fast=True)]
 
     def text(self) -> str:
         return " ".join(words for part in self.content if (words := part.words()))

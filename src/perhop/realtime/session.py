@@ -74,7 +74,7 @@ class SessionConfig(WireModel):
         default_factory=_audio_only
     )
     instructions: Annotated[str, NullIsDefault] = DEFAULT_INSTRUCTIONS
-    tools: Annotated[list[Tool], NullIsDefault] = Field(default_factory=list)
+    tools: Annotated[list[Tool], Field(fail_fast=True), NullIsDefault] = Field(default_factory=list)
     tool_choice: Annotated[ToolChoice, NullIsDefault] = "auto"
     max_output_tokens: Annotated[MaxTokens, NullIsDefault] = "inf"
     tracing: Tracing | None = None

@@ -30,6 +30,9 @@ MAX_VALUES = 20_000
 
 _CLIP = 64
 
+_JUDGED = 64
+"""Complaints about one object that are looked at; a large frame may give rise to thousands."""
+
 _MAX_STRUCTURE = 500_000
 """Commas and brackets a frame may hold. Prose has commas too, so this is far above :data:`MAX_VALUES`."""
 
@@ -145,7 +148,7 @@ def _event_id(obj: JsonObject) -> str | None:
 
 def protocol_error(error: ValidationError, obj: object, *, at: str = "") -> ProtocolError:
     """The first thing wrong in ``obj``, which the validation refused with ``error``."""
-    found = [_judge(details, obj, at) for details in error.errors(include_url=False)]
+    found = [_judge(details, obj, at) for details in error.errors(include_url=False)[:_JUDGED]]
     first = found[0]
     # A union reports one error per branch; what is right in type but wrong in value says more than the other branches.
     better = (other for other in found if other.param == first.param and other.code == "invalid_value")

@@ -68,11 +68,11 @@ class ResponseParams(WireModel):
     """
 
     conversation: Literal["auto", "none"] | None = None
-    input: list[ResponseInputItem] | None = None
+    input: Annotated[list[ResponseInputItem], Field(fail_fast=True)] | None = None
     instructions: str | None = None
     output_modalities: Annotated[list[Modality], Field(min_length=1, max_length=1)] | None = None
     audio: ResponseParamsAudio | None = None
-    tools: list[Tool] | None = None
+    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
     max_output_tokens: MaxTokens | None = None
     metadata: Metadata | None = None

@@ -141,6 +141,7 @@ class Caller:
         self.peer.accept(self.leg.answer_sdp)
         self.heard: list[tuple[float, RtpPacket]] = []
         self.reported_at = 0.0
+        self._reports_at: list[float] = []
         self.alive = True
         self._encoder = OpusEncoder(48_000)
         self._sequence = 100
@@ -178,9 +179,11 @@ class Caller:
 
     def report(self, *, round_trip: float = 0.0, lost: int = 0) -> None:
         """Reports on the edge's stream like a receiver that far away with that much loss (of 256)."""
-        parts = [part for report in self.peer.reports for part in parse_compound(report)]
-        sender = next(part for part in reversed(parts) if isinstance(part, SenderReport))
-        held = self.loop.time() - self.reported_at - round_trip
+        now = self.loop.time()
+        old_enough = zip(self._reports_at, self.peer.reports, strict=True)
+        at, report = [(at, report) for at, report in old_enough if at <= now - round_trip][-1]
+        sender = next(part for part in parse_compound(report) if isinstance(part, SenderReport))
+        held = now - at - round_trip
         block = ReportBlock(
             sender.ssrc, fraction_lost=lost, lsr=(sender.ntp >> 16) & 0xFFFFFFFF, dlsr=round(held * 65536)
         )
@@ -200,6 +203,7 @@ class Caller:
         self.peer.receive(datagram, ("203.0.113.5", EDGE_PORT), now)
         if len(self.peer.reports) > reports:
             self.reported_at = now
+            self._reports_at += [now] * (len(self.peer.reports) - reports)
         self.heard += [(now, RtpPacket.parse(packet)) for packet in self.peer.received]
         self.peer.received.clear()
         self._flush()

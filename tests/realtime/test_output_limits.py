@@ -55,8 +55,9 @@ def test_a_function_call_that_does_not_fit_is_not_made() -> None:
 def test_a_function_call_that_fits_exactly_is_made() -> None:
     session = limited(2)
     session.give(OutputFunctionCall(session.live, "find", "{  }"))
+    session.give(OutputDone(session.live))
     response = done(session)
-    assert response["output"][0]["status"] == "completed"
+    assert (response["status"], response["output"][0]["status"]) == ("completed", "completed")
     assert response["usage"]["output_tokens"] == 2
 
 
@@ -85,6 +86,14 @@ def test_no_response_uses_more_than_it_may(tokens: int, pieces: list[tuple[str, 
     response = done(session)
     assert response["usage"]["output_tokens"] <= tokens
     assert response["status"] == ("incomplete" if response["status_details"] else "completed")
+
+
+def test_an_answer_that_ends_with_its_last_token_is_complete() -> None:
+    session = limited(30)
+    session.give(OutputText(session.live, "four" * 10))
+    session.give(OutputAudio(session.live, pcm(1_000)))
+    session.give(OutputDone(session.live))
+    assert (done(session)["status"], done(session)["usage"]["output_tokens"]) == ("completed", 30)
 
 
 # -- one call at a time -----------------------------------------------------------------------------------------------

@@ -464,7 +464,7 @@ def test_a_response_stops_at_its_token_limit() -> None:
     response_id = session.live
     assert session.give(OutputAudio(response_id, pcm(450)))[-1]["type"] == "response.output_audio.delta"
     session.forget()
-    frames = session.give(OutputAudio(response_id, pcm(50)))
+    frames = session.give(OutputAudio(response_id, pcm(70)))
     assert session.order == ["response.output_audio.delta", "CancelResponse", *CLOSED_SPEECH]
     assert frames[-1]["response"]["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
 

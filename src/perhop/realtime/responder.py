@@ -172,7 +172,7 @@ class Responder:
         room = self._find(output.response_id)
         self._apply(room, Stimulus.OUTPUT, now, output=output)
         response = room.response
-        if response is not None and response.writer.full:
+        if response is not None and response.writer.overflown:
             self._apply(room, Stimulus.LIMIT, now, ending=Ending.incomplete("max_output_tokens"))
 
     def finished(self, done: OutputDone, now: float) -> None:

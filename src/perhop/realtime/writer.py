@@ -58,6 +58,7 @@ class ResponseWriter:
     Attributes:
         audio_ms: audio produced so far, over all items.
         first_audio_at: when its first audio came.
+        overflown: it had no tokens left for something the model produced.
         entries: what it has put out so far.
     """
 
@@ -71,18 +72,7 @@ class ResponseWriter:
         self._output: list[Item] = []
         self._message: _Message | None = None
         self._characters = 0
-        self._overflown = False
-
-    @property
-    def tokens(self) -> int:
-        """Output tokens so far."""
-        return sum_of(output_tokens(characters=self._characters, audio_ms=self.audio_ms))
-
-    @property
-    def full(self) -> bool:
-        """The response has used up its tokens, or has no room for what was to come next."""
-        limit = self._plan.max_output_tokens
-        return self._overflown or (limit is not None and self.tokens >= limit)
+        self.overflown = False
 
     @property
     def silent(self) -> bool:
@@ -137,7 +127,9 @@ class ResponseWriter:
 
     def text(self, words: str) -> None:
         """Adds text: of a written answer, or of what is being said; as much of it as there are tokens for."""
-        words = words[: self._room_for_characters()]
+        room = self._room_for_characters()
+        if room is not None and len(words) > room:
+            self.overflown, words = True, words[:room]
         if not words:
             return
         message = self._open_message()
@@ -147,8 +139,12 @@ class ResponseWriter:
 
     def audio(self, audio: bytes, now: float) -> None:
         """Adds audio, as much of it as there are tokens for; a text response has none and ignores it."""
-        audio = audio[: self._room_for_audio()]
-        if not audio or self.silent:
+        if self.silent:
+            return
+        room = self._room_for_audio()
+        if room is not None and len(audio) > room:
+            self.overflown, audio = True, audio[:room]
+        if not audio:
             return
         if self.first_audio_at is None:
             self.first_audio_at = now
@@ -223,8 +219,8 @@ class ResponseWriter:
         """Whether there are tokens for this call; half of one would be of no use."""
         room = self._room_for_characters()
         if room is not None and len(name) + len(arguments) > room:
-            self._overflown = True
-        return not self._overflown
+            self.overflown = True
+        return not self.overflown
 
     def function_call(self, name: str, arguments: str) -> None:
         """Adds a whole function call; a message before it is complete."""

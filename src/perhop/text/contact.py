@@ -86,7 +86,7 @@ def _atom(words: Sequence[str], at: int) -> Reading[str] | None:
     if number := read_digits(words, at, commas=False):
         return number
     word = word_at(words, at)
-    return Reading(word, at + 1) if word.isalpha() and word.isascii() else None
+    return Reading(word, at + 1) if word.isalnum() and word[0].isalpha() and word.isascii() else None
 
 
 def read_email(words: Sequence[str], at: int, *, loose: bool = False) -> Reading[str] | None:

@@ -81,6 +81,7 @@ _WORD = re.compile(
     | [0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9])    # number with separators
     | [0-9]+(?:\.[0-9]+)?                         # number
     | [ap]\.\ ?m\b\.?                       # a.m., p. m.
+    | [A-Za-z]{1,6}-?[0-9][A-Za-z0-9-]{0,30}\b  # code: AB1234, L-102
     | [^\W\d_]+(?:['\u2019][^\W\d_]+)*           # word
     | [.,;:!?@%+]                           # marks that readers care about
     """,

@@ -97,7 +97,7 @@ async def test_a_forced_tool_asks_for_what_it_does_not_know() -> None:
 async def test_a_tool_without_any_hints_works() -> None:
     talk = Talk([WEATHER], lambda name, arguments: json.dumps({"sky": "sunny", "temperature": 21}))
     assert await talk.say("what's the weather in paris") == "Sky sunny, temperature 21."
-    assert talk.calls == [("get_weather", {"city": "paris"})]
+    assert talk.calls == [("get_weather", {"city": "Paris"})]
 
 
 @pytest.mark.parametrize(

@@ -55,5 +55,5 @@ class Grammars:
 
 def _only_free(slot: Slot) -> bool:
     """Whether anything at all may be the answer, so that a grammar would only mishear it."""
-    kind = slot.item.kind if slot.kind is Kind.LIST and slot.item is not None else slot.kind
-    return kind is Kind.TEXT
+    inner = slot.item if slot.kind is Kind.LIST and slot.item is not None else slot
+    return inner.kind is Kind.TEXT or (inner.kind is Kind.CHOICE and not inner.choices)

@@ -24,7 +24,8 @@ _SAID_KEYS = ("say", "message", "summary", "answer", "text", "result")
 _SILENT = re.compile(
     r"(^|_)(id|ids|url|uri|link|image|photo|lat|lon|lng|latitude|longitude|uuid|href|slug)$", re.IGNORECASE
 )
-_PLAIN_SUCCESS = frozenset({"ok", "success", "done", "sent", "status", "error"})
+_SUCCESS_KEYS = frozenset({"ok", "success", "done", "sent", "status", "error"})
+_SUCCESS = frozenset({"ok", "success", "successful", "done", "sent", "created", "queued", "accepted", "completed"})
 _MAX_FIELDS = 4
 _MAX_PLAIN = 8
 
@@ -175,7 +176,9 @@ def say_result(tool: Tool | None, result: Result, today: date) -> list[str]:
 def _fields(entry: Mapping[str, Json], today: date, *, skip: str) -> list[str]:
     said = []
     for key, value in entry.items():
-        if _SILENT.search(key) or key in _PLAIN_SUCCESS or value == skip or isinstance(value, dict | list):
+        if _SILENT.search(key) or value == skip or isinstance(value, dict | list):
+            continue
+        if key in _SUCCESS_KEYS and (value is True or str(value).lower() in _SUCCESS):
             continue
         if field := say_field(key, value, today):
             said.append(field)

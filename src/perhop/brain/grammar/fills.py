@@ -12,7 +12,7 @@ from datetime import date
 
 from perhop.brain.grammar.samples import Cues
 from perhop.brain.grammar.schema import Kind, Slot
-from perhop.brain.grammar.values import Value, read_value
+from perhop.brain.grammar.values import Value, check, read_value
 from perhop.text.times import DayPart, read_day_part
 from perhop.text.words import Reading, vocabulary
 
@@ -34,6 +34,7 @@ _CERTAINTY = {
 _CUED = 2.0
 _ASKED = 1.5
 _CORRECTED = 2.5
+_FITS_PATTERN = 1.0
 _ENOUGH = 1.0
 _SKIPPED_IN_CUES = frozenset(vocabulary("a an the about around uh um"))
 _NEGATIONS = frozenset({"not", "isn't", "don't"})
@@ -122,6 +123,8 @@ def _candidates(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus) -> 
         end = _cue_after(words, reading.end, cues)
         cued = start is not None or end is not None
         score = 0.4 if _weak(slot, words, at, reading) else _CERTAINTY.get(slot.kind, 0.0)
+        if slot.kind is Kind.CODE and "pattern" in slot.schema and check(slot, reading.value.json) is None:
+            score += _FITS_PATTERN
         score += (_CUED if cued else 0.0) + (_ASKED if asked else 0.0) - (0.3 if slot.name in focus.filled else 0.0)
         # Of two values for one slot the second counts if it corrects the first: "friday, no, saturday".
         score += _CORRECTED if _corrects(words, before) else 0.0

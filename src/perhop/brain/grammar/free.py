@@ -210,7 +210,7 @@ def asked_fill(slot: Slot, text: str, tokens: Sequence[Word], start: int, others
             if not slot.open:
                 return None
             said = _capitals(said)
-            return Fill(slot.name, Value(said, sure=False), start, end, cued=False, score=1.0, free=True)
+            return Fill(slot.name, Value(said, sure=not slot.choices), start, end, cued=False, score=1.0, free=True)
         case Kind.LIST if slot.item is not None and slot.item.kind in (Kind.TEXT, Kind.NAME):
             values = _pieces(text, tokens, start, end)
             return Fill(slot.name, Value(values), start, end, cued=True, score=2.0) if values else None

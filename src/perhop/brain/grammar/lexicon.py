@@ -62,20 +62,21 @@ class Lexicon:
         """Whether a word says anything about what is wanted."""
         return word not in _FUNCTION_WORDS and word[0].isalpha() and len(word) > 1
 
-    def score(self, words: Sequence[str], consumed: Sequence[bool], tool: str) -> float:
+    def score(self, words: Sequence[str], consumed: Sequence[bool], tool: str, *, unknown: float = 1.0) -> float:
         """How much of what the words say, slot values aside, speaks for a tool: 0 to 1.
 
         Args:
             words: lower-case words of the utterance.
             consumed: which of them belong to slot values.
             tool: its name.
+            unknown: what words of no tool count against it.
         """
         said = matched = 0.0
         for word, used in zip(words, consumed, strict=True):
             if used or not self.telling(word):
                 continue
             known = self._known(stem(word))
-            said += self._most[known] if known else self._unknown
+            said += self._most[known] if known else self._unknown * unknown
             matched += self._weights[known].get(tool, 0.0) if known else 0.0
         return matched / said if said else 0.0
 

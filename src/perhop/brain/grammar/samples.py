@@ -34,6 +34,7 @@ _DEFAULT_BEFORE: dict[Kind, tuple[str, ...]] = {
     Kind.PHONE: ("my number is", "my phone number is", "number is", "call me at", "reach me at", "at", "to"),
     Kind.NAME: ("my name is", "the name is", "name is", "under the name", "this is", "name"),
 }
+_PLACE_WORDS = {"destination": ("to",), "origin": ("from",)}
 _LIMITS: dict[str, tuple[str, ...]] = {
     "maximum": ("under", "below", "less than", "up to", "at most", "no more than", "maximum", "max", "within"),
     "minimum": ("over", "above", "more than", "at least", "no less than", "minimum", "from"),
@@ -122,6 +123,8 @@ def read_cues(tool: Tool, samples: Sequence[Sample]) -> dict[str, Cues]:
                 before |= dict.fromkeys(sample.cues[slot.name].before)
                 after |= dict.fromkeys(sample.cues[slot.name].after)
         before |= dict.fromkeys(tuple(text.split()) for text in _DEFAULT_BEFORE.get(slot.kind, ()))
+        if slot.kind is Kind.CHOICE and not slot.choices:
+            before |= dict.fromkeys((word,) for word in _PLACE_WORDS.get(slot.noun.split()[-1], ("in", "near", "for")))
         nouns = _nouns(slot)
         limit = slot.noun.partition(" ")[0]
         if slot.kind in (Kind.INTEGER, Kind.NUMBER, Kind.MONEY):

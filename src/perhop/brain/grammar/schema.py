@@ -245,6 +245,8 @@ _NAMED_KINDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
         (r"(id|ref|code|reference|number|plate|zip|zip_code|postcode|postal_code|pin)$", Kind.CODE),
     )
 )
+_PLACES = re.compile(r"(^|_)(city|town|location|place|country|state|region|neighbou?rhood|destination|origin|airport)$")
+"""A few words that name something, out of a vocabulary nobody listed: a choice that is open and empty."""
 _MONEY = re.compile(r"(^|_)(price|rent|cost|amount|budget|fee|deposit|salary|total|income|payment)(_|$)")
 _FORMATS = {"date": Kind.DATE, "time": Kind.TIME, "date-time": Kind.DATE_TIME, "email": Kind.EMAIL, "phone": Kind.PHONE}
 
@@ -268,7 +270,9 @@ def _kind(name: str, schema: Mapping[str, Any], *, choices: bool) -> Kind:
             for pattern, kind in _NAMED_KINDS:
                 if pattern.search(snake(name)):
                     return kind
-            return Kind.CODE if isinstance(schema.get("pattern"), str) else Kind.TEXT
+            if isinstance(schema.get("pattern"), str):
+                return Kind.CODE
+            return Kind.CHOICE if _PLACES.search(snake(name)) else Kind.TEXT
     return Kind.UNFIT
 
 

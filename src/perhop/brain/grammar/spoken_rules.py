@@ -28,7 +28,7 @@ def speakable(text: str) -> str:
     words = []
     for token in split(folded):
         word = token.text
-        if word[0].isalpha():
+        if word[0].isalpha() and not any(character.isdigit() for character in word):
             letters = word.replace("'", "")
             spelled = (
                 len(letters) > 1 and len(letters) <= 5 and not _VOWELS & set(letters) and word not in ("mr", "dr", "st")
@@ -112,7 +112,7 @@ def value_rule(slot: Slot) -> str | None:
             return " | ".join(spoken_number(n) for n in range(first, top + 1))
         return "<below_hundred>" if top is None or top < 100 else "<number>"
     if slot.kind is Kind.CHOICE:
-        return alternatives(speakable(words) for choice in slot.choices for words in choice.words)
+        return alternatives(speakable(words) for choice in slot.choices for words in choice.words) or None
     if slot.kind is Kind.BOOLEAN:
         noun = speakable(slot.noun)
         return f"with {noun} | without {noun} | no {noun}"

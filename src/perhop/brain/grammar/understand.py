@@ -22,11 +22,14 @@ __all__ = ["Domain", "Focus", "Heard", "understand"]
 
 _MAX_READ = 500
 """Characters of an utterance that are looked at; a message that was asked for is taken whole all the same."""
+_MARKS = frozenset("!?;%@+")
+"""Marks that say nothing here; others part values from each other."""
 _LEXICAL = 0.7
 _CUED = 0.35
 _UNCUED = 0.2
 _POINTED = 0.3
 _NOTHING_ELSE = 0.3
+_IN_A_MESSAGE = 0.35
 _MOST_EVIDENCE = 0.6
 
 
@@ -113,7 +116,7 @@ class Heard:
 
 def understand(domain: Domain, text: str, focus: Focus) -> Heard:
     """Reads an utterance, spoken or typed. Takes well under a millisecond for an ordinary sentence and a few tools."""
-    tokens = tuple(split(text[:_MAX_READ]))
+    tokens = tuple(word for word in split(text[:_MAX_READ]) if word.text not in _MARKS)
     words = [token.text for token in tokens]
     act, act_end = read_act(words) or (None, 0)
     tool = domain.tools.get(focus.tool or "")
@@ -123,7 +126,7 @@ def understand(domain: Domain, text: str, focus: Focus) -> Heard:
         alone = asked is None or asked.kind is not Kind.DATE
         pointer = read_pointer(words, focus.labels, nouns=domain.nouns, alone=alone)
     fills = {name: _fills(domain, name, text, tokens, words, focus) for name in domain.tools}
-    if pointer is not None and pointer.index is not None:
+    if pointer is not None and pointer.index is not None and not pointer.named:
         # "the first one" is no date, and the "one" in it no number.
         fills = {
             name: {slot: fill for slot, fill in found.items() if fill.start < pointer.start or fill.end > pointer.end}
@@ -185,7 +188,10 @@ def _score(
         if any(slot.reference for slot in domain.tools[name].slots.values()):
             evidence += _POINTED
     rest = tuple(word for word, used in zip(words, consumed, strict=True) if not used and word not in FILLERS)
-    lexical = 1.0 if rest in domain.openings[name] else domain.lexicon.score(words, consumed, name)
+    # Words that mean nothing to any tool may be the beginning of a message.
+    takes_text = any(slot.kind is Kind.TEXT and slot.name not in fills for slot in domain.tools[name].slots.values())
+    lexical = domain.lexicon.score(words, consumed, name, unknown=_IN_A_MESSAGE if takes_text else 1.0)
+    lexical = 1.0 if rest in domain.openings[name] else lexical
     if fills and not any(domain.lexicon.telling(word) for word, used in zip(words, consumed, strict=True) if not used):
         evidence += _NOTHING_ELSE
     return lexical, _LEXICAL * lexical + min(evidence, _MOST_EVIDENCE)

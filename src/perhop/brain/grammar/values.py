@@ -33,6 +33,7 @@ __all__ = ["Json", "Value", "check", "read_value", "say_value"]
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
+_ORDINAL_ENDS = ("st", "nd", "rd", "th")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
 
@@ -137,6 +138,10 @@ def _phone_forms(digits: str) -> tuple[str, ...]:
 
 
 def _code(slot: Slot, words: Sequence[str], at: int, *, asked: bool) -> Reading[Value] | None:
+    written = word_at(words, at)
+    if any(c.isalpha() for c in written) and any(c.isdigit() for c in written) and not written.endswith(_ORDINAL_ENDS):
+        plain = written.replace("-", "")
+        return Reading(Value(_first_fit(slot, (written.upper(), plain.upper(), written, plain))), at + 1)
     spelled = read_spelling(words, at, digits=True, least=1 if asked else 3)
     if spelled is None:
         digits = read_digits(words, at)

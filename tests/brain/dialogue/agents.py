@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ONEROOF", "RECEPTION", "function", "run_oneroof", "run_reception"]
+__all__ = ["ONEROOF", "PLAIN", "RECEPTION", "function", "run_oneroof", "run_plain", "run_reception"]
 
 Json = dict[str, Any]
 
@@ -126,6 +126,29 @@ RECEPTION = [
     ),
 ]
 
+PLAIN = [
+    function(
+        "get_weather",
+        {"location": {"type": "string"}, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}},
+        required=["location"],
+        description="Get the current weather for a location.",
+    ),
+    function("get_time", {}, description="Returns the current time"),
+    function("create_reminder", {"text": {"type": "string"}, "remind_at": {"type": "string", "format": "date-time"}}),
+    function(
+        "order_pizza",
+        {
+            "size": {"type": "string", "enum": ["small", "medium", "large"]},
+            "toppings": {"type": "array", "items": {"type": "string", "enum": ["ham", "mushrooms", "olives"]}},
+            "quantity": {"type": "integer", "minimum": 1, "default": 1},
+            "address": {"type": "string"},
+        },
+        required=["size", "toppings", "address"],
+    ),
+    function("lookup_order", {"order_number": {"type": "string", "pattern": "^[A-Z]{2}[0-9]{4}$"}}),
+]
+"""Tools as any client writes them, without a word for the dialogue."""
+
 LISTINGS = [
     {"listing_id": "L1", "address": "412 Grand Avenue", "bedrooms": 2, "rent": 2800},
     {"listing_id": "L2", "address": "9 Lake Street", "bedrooms": 2, "rent": 3100},
@@ -150,6 +173,19 @@ def run_reception(name: str, arguments: Json) -> str:
     if name == "opening_hours":
         return json.dumps({"open": "08:00", "close": "17:00"})
     return json.dumps({"ok": True})
+
+
+def run_plain(name: str, arguments: Json) -> str:
+    """What the tools without hints return."""
+    return json.dumps(
+        {
+            "get_weather": {"temperature": 21, "conditions": "sunny"},
+            "get_time": {"time": "14:30"},
+            "create_reminder": {"status": "created"},
+            "order_pizza": {"order_number": "AB1234", "minutes": 35},
+            "lookup_order": {"status": "in the oven"},
+        }[name]
+    )
 
 
 Runner = Callable[[str, Json], str]

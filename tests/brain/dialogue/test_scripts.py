@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.brain.dialogue.agents import ONEROOF, RECEPTION, run_oneroof, run_reception
+from tests.brain.dialogue.agents import ONEROOF, PLAIN, RECEPTION, run_oneroof, run_plain, run_reception
 from tests.brain.dialogue.talk import Talk
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
-AGENTS = {"oneroof": (ONEROOF, run_oneroof), "reception": (RECEPTION, run_reception)}
+AGENTS = {"oneroof": (ONEROOF, run_oneroof), "reception": (RECEPTION, run_reception), "plain": (PLAIN, run_plain)}
 
 
 @dataclass

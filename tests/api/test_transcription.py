@@ -31,14 +31,18 @@ class Line:
         self.connection = connection
         self.types: list[str] = []
 
-    async def until(self, kind: str) -> Any:
+    async def next(self, wanted: str) -> Any:
+        """The next event; an error only when that is wanted."""
         async with asyncio.timeout(10):
-            while True:
-                event = _EVENTS.validate_json(await self.connection.recv_bytes())
-                self.types.append(event.type)
-                assert event.type == kind or event.type != "error", event
-                if event.type == kind:
-                    return event
+            event = _EVENTS.validate_json(await self.connection.recv_bytes())
+        self.types.append(event.type)
+        assert event.type == wanted or event.type != "error", event
+        return event
+
+    async def until(self, kind: str) -> Any:
+        while (event := await self.next(kind)).type != kind:
+            pass
+        return event
 
     async def say(self, audio: bytes) -> None:
         await self.connection.input_audio_buffer.append(audio=base64.b64encode(audio).decode())

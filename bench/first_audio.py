@@ -54,6 +54,9 @@ QUIET_S = 0.7
 """Without a packet for so long, the agent has finished."""
 
 PATIENCE_S = 15.0
+AT_ONCE = 4
+"""Callers that speak sentences with pauses; their answers are not timed."""
+
 TARGET_MS = 380
 TARGET_CUT = 5.0
 
@@ -289,9 +292,9 @@ async def converse(client: httpx.AsyncClient, said: Sequence[tuple[str, bytes]],
     return turns
 
 
-async def pause(client: httpx.AsyncClient, audio: bytes, progress: Progress) -> bool:
+async def pause(client: httpx.AsyncClient, audio: bytes, progress: Progress, room: asyncio.Semaphore) -> bool:
     """One call with one sentence full of pauses; whether it was cut short."""
-    async with Caller.calling(client, "oneroof") as caller:
+    async with room, Caller.calling(client, "oneroof") as caller:
         ended = await caller.speak(audio)
         await caller.first_heard(ended)
         turns = await caller.turns()
@@ -302,11 +305,10 @@ async def pause(client: httpx.AsyncClient, audio: bytes, progress: Progress) -> 
 async def run(
     url: str, turns: int, paused: int, seed: int, console: Console
 ) -> tuple[list[Turn], list[tuple[str, bool]]]:
-    """Both parts, one caller at a time, so that callers do not disturb each other."""
+    """Both parts; timed turns one caller at a time, so that callers do not disturb each other."""
     rng = random.Random(seed)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     answered: list[Turn] = []
-    cut: list[tuple[str, bool]] = []
     synthesiser = EspeakSynthesiser()
     await synthesiser.start()
     speaker = Speaker(synthesiser)
@@ -321,12 +323,12 @@ async def run(
                 said = [(text, await speaker.say(text, voice)) for text in texts]
                 answered += await converse(client, said, progress)
                 number += 1
-            for number in range(paused):
-                text, voice = PAUSED[number % len(PAUSED)], VOICES[number % len(VOICES)]
-                audio = await speaker.say_with_pauses(text, voice, rng)
-                cut.append((text, await pause(client, audio, progress)))
+            sentences = [(PAUSED[n % len(PAUSED)], VOICES[n % len(VOICES)]) for n in range(paused)]
+            audio = [await speaker.say_with_pauses(text, voice, rng) for text, voice in sentences]
+            room = asyncio.Semaphore(AT_ONCE)
+            were_cut = await asyncio.gather(*(pause(client, each, progress, room) for each in audio))
     await synthesiser.close()
-    return answered, cut
+    return answered, [(text, was_cut) for (text, _), was_cut in zip(sentences, were_cut, strict=True)]
 
 
 def report(answered: Sequence[Turn], cut: Sequence[tuple[str, bool]], seed: int) -> str:

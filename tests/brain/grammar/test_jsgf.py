@@ -110,6 +110,7 @@ def test_the_recogniser_knows_every_word_and_compiles_it_quickly(grammar: Gramma
         "please show me three bedroom apartments in san leandro under three thousand dollars",
         "two bedroom in berkeley next tuesday",
         "what about alameda",
+        "at half past three on friday",
         "i'm looking for a home in oakland",
         "book a viewing",
         "can you book the first one on friday at two thirty p m",

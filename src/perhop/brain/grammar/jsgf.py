@@ -8,13 +8,13 @@ possible; the state only adds the short answers that its question calls for.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from perhop.brain.grammar.acts import COMMON, Act
 from perhop.brain.grammar.pointing import POINTING
-from perhop.brain.grammar.samples import Cues
+from perhop.brain.grammar.samples import Cues, Sample
 from perhop.brain.grammar.schema import Kind, Slot, Tool, stem
 from perhop.brain.grammar.spoken_rules import RULES, alternatives, speakable, value_rule
 from perhop.brain.grammar.understand import Domain
@@ -22,17 +22,15 @@ from perhop.brain.grammar.understand import Domain
 __all__ = ["Grammar", "build_grammar"]
 
 _POLITE = (
-    "please", "i'd like to", "i would like to", "i want to", "i need to", "can you", "could you", "can i", "could i",
-    "let's", "we'd like to", "can you please", "could you please",
+    "please", "i'd like to", "i would like to", "i want to", "i need to", "can you", "could you", "can i", "let's",
 )  # fmt: skip
 _LOOK = (
-    "show me", "find me", "find", "see", "look for", "look at", "search for", "get me", "give me", "i'm looking for",
-    "we're looking for", "i need", "i want", "i'd like", "do you have", "are there", "is there", "what about",
-    "how about",
+    "show me", "find me", "find", "see", "look for", "search for", "give me", "i'm looking for", "i need", "i want",
+    "i'd like", "do you have", "what about",
 )  # fmt: skip
 _QUESTIONS = ("what", "when", "where", "who", "how", "is ", "are ", "do ")
 _ARTICLES = frozenset({"a", "an", "the", "some", "any", "my", "your"})
-_WEAK = frozenset({Kind.CODE, Kind.EMAIL, Kind.INTEGER, Kind.MONEY, Kind.NAME, Kind.NUMBER, Kind.PHONE, Kind.TIME})
+_WEAK = frozenset({Kind.CODE, Kind.EMAIL, Kind.INTEGER, Kind.NAME, Kind.NUMBER, Kind.PHONE, Kind.TIME})
 """Kinds whose bare value means nothing unless it was asked for."""
 _ONLY_ASKED = frozenset({Kind.CODE, Kind.EMAIL, Kind.NAME})
 """Kinds whose rules are too wide to be offered at any time."""
@@ -52,6 +50,7 @@ _CARRIERS: dict[Kind, tuple[str, ...]] = {
 _ASKED_POLITELY = (Act.REPEAT, Act.RESTART, Act.CANCEL, Act.HUMAN, Act.HELP, Act.MORE)
 _LIKELY, _POSSIBLE, _UNLIKELY = "1.0", "0.01", "0.000001"
 """Weights count once, as they are, against some 3 nats of sound a frame: only very small ones are felt."""
+_MAX_REPEATED = 3
 _MAX_CUES = 8
 _REFERENCE = re.compile(r"<([a-z_0-9]+)>")
 _TOKEN = re.compile(r"[a-z']+")
@@ -127,17 +126,33 @@ def _assemble(utterance: str, rules: dict[str, str]) -> str:
 
 def _tail(domain: Domain, tool: Tool, rules: dict[str, str]) -> str:
     """The slots of a tool in the order its samples have them, any of them left out."""
-    order: dict[str, None] = {}
-    for sample in sorted(domain.samples[tool.name], key=lambda sample: -len(sample.slots)):
-        order |= dict.fromkeys(name for name in sample.slots if name in tool.slots)
-    order |= dict.fromkeys(tool.slots)
-    phrases = [_phrase(tool.slots[name], domain.cues[tool.name][name], rules) for name in order]
-    kinds = [tool.slots[name].kind for name in order]
-    if Kind.DATE in kinds and Kind.TIME in kinds:
-        # "at two on friday" is as good as "on friday at two".
-        first = min(kinds.index(Kind.DATE), kinds.index(Kind.TIME))
-        phrases.append(phrases[first])
+    phrases = [
+        _phrase(tool.slots[name], domain.cues[tool.name][name], rules)
+        for name in _order(tool, domain.samples[tool.name])
+    ]
     return " ".join(f"[{phrase}]" for phrase in phrases if phrase) or "<NULL>"
+
+
+def _order(tool: Tool, samples: Sequence[Sample]) -> list[str]:
+    """The slots in the order of the longest sample; those that another order has later come once more at the end."""
+    longest_first = sorted(samples, key=lambda sample: -len(sample.slots))
+    order = list(dict.fromkeys(name for sample in longest_first for name in sample.slots if name in tool.slots))
+    order += [name for name in tool.slots if name not in order]
+    others = [sample.slots for sample in longest_first]
+    dates = [slot.name for slot in tool.slots.values() if slot.kind is Kind.DATE]
+    times = [slot.name for slot in tool.slots.values() if slot.kind is Kind.TIME]
+    # "at two on friday" is as good as "on friday at two".
+    others += [(times[0], dates[0]), (dates[0], times[0])] if dates and times else []
+    limit = len(order) + _MAX_REPEATED
+    for names in others:
+        at = 0
+        for name in names:
+            if name in order[at:]:
+                at = order.index(name, at) + 1
+            elif name in order and len(order) < limit:
+                order.append(name)
+                at = len(order)
+    return order
 
 
 def _phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
@@ -161,7 +176,7 @@ def _phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
     if slot.kind not in _WEAK:
         return (f"[{alternatives(before)}] " if before else "") + value + (f" [{alternatives(after)}]" if after else "")
     if after:
-        return f"{value} ({alternatives(after)})"
+        return (f"[{alternatives(before)}] " if before else "") + f"{value} ({alternatives(after)})"
     return f"({alternatives(before)}) {value}" if before else ""
 
 
@@ -171,6 +186,8 @@ def _cue_texts(slot: Slot, cues: Cues) -> tuple[list[str], list[str]]:
     before = [cue for cue in cues.before if not {stem(word) for word in cue} <= noun | {"is"}]
     if slot.kind in _SHORT_CUES:
         before = [cue for cue in before if len(cue) > 1 or cue[0] in _SHORT_CUES[slot.kind]]
+    if slot.kind is Kind.MONEY:
+        return [text for cue in before if (text := speakable(" ".join(cue)))][:_MAX_CUES], []  # dollars are in its rule
     texts = [[speakable(" ".join(cue)) for cue in side] for side in (before, cues.after)]
     return [text for text in texts[0] if text][:_MAX_CUES], [text for text in texts[1] if text][:_MAX_CUES]
 
@@ -229,7 +246,7 @@ def _answer(asked: Slot, *, again: bool) -> str:
     if asked.kind is Kind.DATE:
         return "[on] <date_answer>"
     if asked.kind not in _WEAK:
-        return ""
+        return "<number> [dollars]" if asked.kind is Kind.MONEY else ""
     carriers = ["it's", "it is", "make it", *_CARRIERS.get(asked.kind, ())]
     value = "<spelled_name>" if asked.kind is Kind.NAME and again else value_rule(asked)
     return f"[{alternatives(carriers)}] ({value})" if value else ""

@@ -87,7 +87,7 @@ def read_sample(text: str) -> Sample:
 def _tail_cue(run: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Splits the opening words: the preposition that leads to the first slot is that slot's own."""
     at = len(run)
-    while at > 0 and run[at - 1] in _PREPOSITIONS and len(run) - at < _MAX_CUE:
+    while at > 0 and (run[at - 1] in _PREPOSITIONS or run[at - 1] == "number") and len(run) - at < _MAX_CUE:
         at -= 1
     return run[:at], run[at:]
 

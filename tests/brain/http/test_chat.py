@@ -80,7 +80,12 @@ async def test_text_and_calls_come_out_whole_however_the_stream_is_split(
 async def test_the_request_has_the_shape_of_the_api(server: FakeServer, client: httpx.AsyncClient) -> None:
     server.pieces = [sse(delta(content="hi", finish="stop"))]
     tool = {"type": "function", "name": "look", "parameters": {"type": "object", "x-samples": ["look"]}}
-    asked = request(tools=(tool,), tool_choice={"type": "function", "name": "look"}, max_output_tokens=50)
+    asked = request(
+        tools=(tool,),
+        tool_choice={"type": "function", "name": "look"},
+        max_output_tokens=50,
+        parallel_tool_calls=False,
+    )
     assert await reply(provider(server, client), asked) == [Said("hi")]
     assert server.requests == [
         {
@@ -91,6 +96,7 @@ async def test_the_request_has_the_shape_of_the_api(server: FakeServer, client: 
                 {"type": "function", "function": {"name": "look", "description": "", "parameters": {"type": "object"}}}
             ],
             "tool_choice": {"type": "function", "function": {"name": "look"}},
+            "parallel_tool_calls": False,
             "max_tokens": 50,
         }
     ]

@@ -87,6 +87,8 @@ class HttpMind:
         if request.tools:
             body["tools"] = chat_tools(request.tools)
             body["tool_choice"] = chat_tool_choice(request.tool_choice)
+            if not request.parallel_tool_calls:
+                body["parallel_tool_calls"] = False
         if request.max_output_tokens is not None:
             body["max_tokens"] = request.max_output_tokens
         async with self._endpoint.post("/chat/completions", json=body) as response:

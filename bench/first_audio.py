@@ -312,7 +312,9 @@ async def run(
     synthesiser = EspeakSynthesiser()
     await synthesiser.start()
     speaker = Speaker(synthesiser)
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    # A connection for each request: between two of them lies a whole conversation, and the server does not wait.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
         with Progress(*columns, console=console) as progress:
             progress.add_task("turns", total=turns)
             progress.add_task("sentences with pauses", total=paused)

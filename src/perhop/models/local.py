@@ -30,6 +30,7 @@ from perhop.realtime.effects import (
     CallMcpTool,
     CancelResponse,
     CloseUtterance,
+    Completeness,
     DropUtterance,
     Effect,
     ListMcpTools,
@@ -53,6 +54,9 @@ from perhop.tools.mcp.provider import McpProvider
 __all__ = ["LocalModel"]
 
 _log = structlog.get_logger(__name__)
+
+QUIET = 0.5
+"""Speech probability below which a window is a pause and nothing else."""
 
 _PROMPT = 1_000
 """Characters of a client's hint that recognisers are given."""
@@ -91,6 +95,8 @@ class LocalModel(ServerDriver):
         self._detecting = False
         self._audio_ms = 0.0
         self._windows_ms = 0.0
+        self._quiet = False
+        self._judged: Completeness = "unknown"
         self._utterance: Utterance | None = None
         self._utterance_item = ""
         self._heard_so_far = ""
@@ -112,6 +118,7 @@ class LocalModel(ServerDriver):
         found = []
         for probability in self._detector.feed(pcm):
             self._windows_ms += WINDOW_MS
+            self._quiet = probability < QUIET
             found.append(VoiceActivity(probability, round(self._windows_ms)))
         return found
 
@@ -174,6 +181,7 @@ class LocalModel(ServerDriver):
     def _open(self, effect: OpenUtterance) -> None:
         self._heard_so_far = ""
         self._certain = StableWords()
+        self._judged = "unknown"
         self._utterance_item = effect.item_id
         self._utterance = self._recogniser.open(self._expectation(), lambda text: self._partial(effect.item_id, text))
         self._utterance.feed(effect.audio)
@@ -193,11 +201,14 @@ class LocalModel(ServerDriver):
         """The words so far say whether the caller has finished."""
         if item_id != self._utterance_item or self._utterance is None or text == self._heard_so_far:
             return
+        if self._quiet and self._judged == "complete" and text.startswith(f"{self._heard_so_far} "):
+            return  # A recogniser finds words in the noise of a pause; they do not make a finished turn unfinished.
         self._heard_so_far = text
         certain = self._certain.push(text)
         if certain:
             self.feed(TranscriptDelta(item_id, certain))
-        self.feed(TurnHint(item_id, self._mind.judge(self.server.items, text)))
+        self._judged = self._mind.judge(self.server.items, text)
+        self.feed(TurnHint(item_id, self._judged))
 
     def _take(self, item_id: str) -> Utterance | None:
         utterance = self._utterance if item_id == self._utterance_item else None

@@ -157,6 +157,7 @@ def tool_accepts(parameters: Parameters, arguments: Any) -> bool:
 @example(date, "1699920000")
 @example(datetime, "1699920000")
 @example(int, 1.0)
+@example(list[int], [9.223372036854775807e18])
 @example(int | str, 1.0)
 @example(Level, 1.0)
 @example(float, 10**18)

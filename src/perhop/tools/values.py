@@ -13,7 +13,7 @@ from datetime import date, datetime, time
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 __all__ = ["json_only"]
@@ -38,6 +38,9 @@ def json_only(hint: Any) -> Any:
     arguments = get_args(hint)
     if origin is Literal:
         return _choice(hint, arguments)
+    if origin is Annotated and arguments[0] is int:
+        # The bounds stay next to the type they bound: around a validator they would be missing in the schema.
+        return Annotated[(*arguments, _WHOLE)]
     if origin is Annotated:
         return Annotated[(json_only(arguments[0]), *arguments[1:])]
     if origin is Union or origin is types.UnionType:
@@ -84,7 +87,15 @@ def _iso(kind: type[date | time], name: str, *, pattern: str, schema: dict[str, 
     return Annotated[kind, PlainValidator(read), WithJsonSchema({"type": "string", **schema})]
 
 
+def _whole(given: object) -> object:
+    """JSON has one kind of number: 1.0 is the integer 1, however large. Pydantic by itself stops at 64 bits."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+_WHOLE = BeforeValidator(_whole)
+
 _EXACT: dict[type, Any] = {
+    int: Annotated[int, _WHOLE],
     date: _iso(date, "date", pattern=_DAY, schema={"format": "date"}, example="2026-03-31"),
     # RFC 3339's "time" demands a zone, which a time to meet at does not have: the pattern says what is meant.
     time: _iso(

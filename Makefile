@@ -45,8 +45,9 @@ format: setup-dev ## Rewrite the source in the project's style
 bench: setup-dev ## Run every benchmark; results go to bench/results/
 	$(BIN)/python bench/run.py
 
-fuzz: setup-dev ## A minute of bent frames, then 10,000 walks and 2,000 races
+fuzz: setup-dev ## A minute of bent frames, 10,000 walks, 2,000 races, then new examples for every property
 	$(BIN)/python -m tests.fuzz
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/media tests/realtime tests/text tests/tools
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist src/*.egg-info

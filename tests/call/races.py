@@ -86,8 +86,8 @@ class FarModel:
     def on_model_audio(self, chunk: AudioChunk) -> None:
         self._down.put(lambda: self.sink.on_model_audio(chunk))
 
-    def on_model_closed(self, reason: EndReason, detail: str) -> None:
-        self._down.put(lambda: self.sink.on_model_closed(reason, detail))
+    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+        self._down.put(lambda: self.sink.on_model_closed(reason, detail, fatal=fatal))
 
 
 class _Line:

@@ -237,9 +237,9 @@ class Call:
         self._functions.observe(event)
         self._ask(requests)
 
-    def on_model_closed(self, reason: EndReason, detail: str) -> None:
+    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
         """The model session ended by itself."""
-        self._log.info("model session closed", reason=reason, detail=detail)
+        self._log.info("model session closed", reason=reason, detail=detail, fatal=fatal)
         self.hang_up(reason)
 
     # -- from outside -------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from perhop.config.settings import (
     WebhookSettings,
     WebRTCSettings,
 )
+from perhop.config.store import StoreSettings
 
 __all__ = [
     "AgentSettings",
@@ -37,6 +38,7 @@ __all__ = [
     "Scope",
     "ServerSettings",
     "Settings",
+    "StoreSettings",
     "TokenSettings",
     "WebRTCSettings",
     "WebhookEventName",

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     HttpUrl,
     SecretStr,
@@ -17,6 +15,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from perhop.config.store import StoreSettings
+from perhop.config.table import Name, Table
 
 __all__ = [
     "AgentSettings",
@@ -36,7 +37,6 @@ __all__ = [
     "WebhookSettings",
 ]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 ToolReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -59,13 +59,7 @@ Scope = Literal["calls", "tokens", "stats", "admin"]
 _SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}")
 
 
-class _Table(BaseModel):
-    """Unknown keys are errors, values never change after start, and no error message repeats an input."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ServerSettings(_Table):
+class ServerSettings(Table):
     """``[server]``: where HTTP and WebSocket are served.
 
     Attributes:
@@ -90,7 +84,7 @@ class ServerSettings(_Table):
         return self
 
 
-class IceServer(_Table):
+class IceServer(Table):
     """A STUN or TURN server handed to pages, in the shape of the browser's ``RTCIceServer``."""
 
     urls: tuple[str, ...]
@@ -98,7 +92,7 @@ class IceServer(_Table):
     credential: SecretStr | None = None
 
 
-class WebRTCSettings(_Table):
+class WebRTCSettings(Table):
     """``[webrtc]``: the one UDP port of all peers.
 
     Attributes:
@@ -122,7 +116,7 @@ class WebRTCSettings(_Table):
     lost_timeout_s: Annotated[float, Field(gt=0, le=60)] = 8.0
 
 
-class BrainSettings(_Table):
+class BrainSettings(Table):
     """``[brain]``: the built-in Realtime server. Each of the three URLs switches one engine to an OpenAI-compatible
     HTTP server (base address that ``/audio/transcriptions``, ``/chat/completions`` or ``/audio/speech`` is added to).
 
@@ -150,7 +144,7 @@ class BrainSettings(_Table):
     http_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
 
 
-class KeySettings(_Table):
+class KeySettings(Table):
     """``[[keys]]``: an API key, stored as its hash; ``perhop keys new`` prints this table.
 
     Attributes:
@@ -165,7 +159,7 @@ class KeySettings(_Table):
     agent: Name | None = None
 
 
-class AgentSettings(_Table):
+class AgentSettings(Table):
     """``[[agents]]``: what an agent fixes is locked for its callers; what it leaves unset is theirs to choose.
 
     Attributes:
@@ -194,7 +188,7 @@ class AgentSettings(_Table):
     session: dict[str, Any] = Field(default_factory=dict)
 
 
-class TokenSettings(_Table):
+class TokenSettings(Table):
     """``[tokens]``: ephemeral client secrets (``ek_…``).
 
     Attributes:
@@ -212,7 +206,7 @@ class TokenSettings(_Table):
     max_live: Annotated[int, Field(ge=1)] = 10_000
 
 
-class LimitSettings(_Table):
+class LimitSettings(Table):
     """``[limits]``: what one process or one caller may use at most.
 
     Attributes:
@@ -248,7 +242,7 @@ class LimitSettings(_Table):
     ping_s: Annotated[float, Field(gt=0, le=300)] = 20.0
 
 
-class OutgoingSettings(_Table):
+class OutgoingSettings(Table):
     """``[outgoing]``: where requests of Perhop may go beyond public addresses; nowhere by default.
 
     Attributes:
@@ -260,7 +254,7 @@ class OutgoingSettings(_Table):
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
-class McpSettings(_Table):
+class McpSettings(Table):
     """``[mcp]``: MCP servers whose tools the built-in model runs for clients. Addresses that are not public also have
     to be allowed in ``[outgoing]``, so that whoever runs a listed host's DNS cannot point it into this network.
 
@@ -277,7 +271,7 @@ class McpSettings(_Table):
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
 
 
-class WebhookSettings(_Table):
+class WebhookSettings(Table):
     """``[[webhooks]]``: a server that is told of calls. A private address also has to be allowed in ``[outgoing]``.
 
     Attributes:
@@ -302,14 +296,14 @@ class WebhookSettings(_Table):
         return secret
 
 
-class LogSettings(_Table):
+class LogSettings(Table):
     """``[log]``: one line an event on stderr; payloads are never logged, at no level."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
 
-class Settings(_Table):
+class Settings(Table):
     """All settings. ``Settings()`` is the defaults; :func:`~perhop.config.load_settings` reads file and environment.
 
     Attributes:
@@ -325,6 +319,7 @@ class Settings(_Table):
     log: LogSettings = LogSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     mcp: McpSettings = McpSettings()
+    store: StoreSettings = StoreSettings()
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()
     webhooks: tuple[WebhookSettings, ...] = ()

@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+JS_CLIENTS := tests/clients/js
 PORT ?= 8080
-SYSTEM_PACKAGES := chromium fonts-dejavu-core
+SYSTEM_PACKAGES := chromium fonts-dejavu-core postgresql
 
 .PHONY: help setup setup-dev system run test lint format types layers bench fuzz clean
 
@@ -19,9 +20,13 @@ $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(JS_CLIENTS)/node_modules/.installed: $(VENV)/.dev $(JS_CLIENTS)/package.json $(JS_CLIENTS)/package-lock.json
+	$(BIN)/python tools/npm_ci.py $(JS_CLIENTS)
+	@touch $@
+
 setup: $(VENV)/.run ## Create .venv with everything needed to run
 
-setup-dev: $(VENV)/.dev ## The same, with what tests and checks need
+setup-dev: $(VENV)/.dev $(JS_CLIENTS)/node_modules/.installed ## The same, with what tests and checks need
 
 system: ## Install the Debian packages the tests drive (as root; otherwise says what is missing)
 	@sh tools/system-packages.sh $(SYSTEM_PACKAGES)
@@ -50,5 +55,5 @@ fuzz: setup-dev ## A minute of bent frames, 10,000 walks, 2,000 races, then new 
 	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/media tests/realtime tests/text tests/tools
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist src/*.egg-info
+	rm -rf $(VENV) $(JS_CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,14 +38,14 @@ test: setup-dev system lint ## Lint, types, import layers and all tests
 	$(BIN)/python -m pytest
 
 lint: setup-dev ## Style, types, import layers
-	$(BIN)/ruff check src tests bench examples
-	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/ruff check src tests bench examples tools
+	$(BIN)/ruff format --check src tests bench examples tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup-dev ## Rewrite the source in the project's style
-	$(BIN)/ruff check --fix src tests bench examples
-	$(BIN)/ruff format src tests bench examples
+	$(BIN)/ruff check --fix src tests bench examples tools
+	$(BIN)/ruff format src tests bench examples tools
 
 bench: setup-dev ## Run every benchmark; results go to bench/results/
 	$(BIN)/python bench/run.py

@@ -10,7 +10,8 @@ from typing import Any
 from perhop.call.agents import Agent
 from perhop.call.boundary import Boundary
 from perhop.call.call import Call
-from perhop.call.legs import CallerLeg, EndReason, ModelLeg
+from perhop.call.kinds import ModelKind
+from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.observer import CallObserver
 from perhop.call.ownership import SessionLock
@@ -25,19 +26,6 @@ __all__ = ["CallManager", "CallMetrics", "ModelKind", "UnknownModelError"]
 
 class UnknownModelError(PerhopError):
     """An agent names a kind of model that this process does not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelKind:
-    """One kind of model leg.
-
-    Attributes:
-        open: makes a leg; cheap, the session begins with its ``start``.
-        extensions: whether it may see the ``x-…`` keys of tool schemas.
-    """
-
-    open: Callable[[], ModelLeg]
-    extensions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

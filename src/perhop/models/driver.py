@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from perhop.call.legs import EndReason, ModelSink
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.effects import BrainInput, CloseSession, Effect
+from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import ClientEvent, ServerEvent
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.mcp.declared import McpRules
@@ -37,6 +38,8 @@ class ServerDriver(ABC):
         limits: bounds of the session.
         mcp: which MCP servers a session may use; none unless given.
         slice_s: thread CPU time after which queued input waits for the loop's next round.
+        session_cap_s: the session announces ``expires_at``, and ends then with ``session_expired``; None for no end.
+        wall: Unix time, s.
     """
 
     def __init__(
@@ -47,11 +50,16 @@ class ServerDriver(ABC):
         limits: ServerLimits | None = None,
         mcp: McpRules | None = None,
         slice_s: float = SLICE_S,
+        session_cap_s: float | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._limits = limits
         self._mcp_rules = mcp
         self._slice_s = slice_s
         self._clock = clock
+        self._wall = wall
+        self._session_cap_s = session_cap_s
+        self._expiry: asyncio.TimerHandle | None = None
         self._new_id = new_id
         self._server: RealtimeServer | None = None
         self._sink: ModelSink | None = None
@@ -67,16 +75,20 @@ class ServerDriver(ABC):
     def start(self, sink: ModelSink, session: SessionConfig) -> None:
         """Opens the session with this configuration."""
         now = self._clock()
+        cap_s = self._session_cap_s
         self._sink = sink
         self._server = RealtimeServer(
             config=session,
             now=now,
             new_id=self._new_id,
+            expires_at=int(self._wall() + cap_s) if cap_s is not None else 0,
             limits=self._limits,
             transcoded=True,
             sighted=False,
             mcp=self._mcp_rules,
         )
+        if cap_s is not None:
+            self._expiry = asyncio.get_running_loop().call_later(cap_s, self.expire)
         self._draining = True
         self._deliver(self._server.start(now))
         self._draining = False
@@ -102,7 +114,7 @@ class ServerDriver(ABC):
             return
         self._closed = True
         self._inbox.clear()
-        for handle in (self._resumed, self._timer):
+        for handle in (self._resumed, self._timer, self._expiry):
             if handle is not None:
                 handle.cancel()
         self.released()
@@ -137,6 +149,13 @@ class ServerDriver(ABC):
             What is found in it. The server is told before any later audio, so that turns are found as they are heard
             even when a client appends a whole file at once.
         """
+
+    def expire(self) -> None:
+        """The session has lasted as long as it may: says so, and ends."""
+        sink, message = self.sink, f"Your session hit the maximum duration of {self._session_cap_s or 0:g} seconds."
+        sink.on_model_event(ProtocolError("session_expired", message).to_event(self._new_id("event_")))
+        self.close()
+        sink.on_model_closed(EndReason.MODEL_CLOSED, "session_expired", fatal=False)
 
     @abstractmethod
     def released(self) -> None:

@@ -21,8 +21,14 @@ class EchoModel(ServerDriver):
     The session should have no turn detection: nobody is listening.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, new_id: IdFactory = new_id) -> None:
-        super().__init__(clock=clock, new_id=new_id)
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: IdFactory = new_id,
+        session_cap_s: float | None = None,
+    ) -> None:
+        super().__init__(clock=clock, new_id=new_id, session_cap_s=session_cap_s)
         self._renew()
 
     def append(self, pcm: bytes) -> None:

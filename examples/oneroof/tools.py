@@ -125,7 +125,7 @@ def book_viewing(
         "send the details of number {listing_id} to {phone}",
     ],
     say="The details of {address} are on their way to the phone that ends in {ending:digits}.",
-    finish=True,
+    finish_on_hangup=True,
 )
 def send_details(listing_id: ListingNumber, phone: Phone, *, context: ToolContext) -> dict[str, object]:
     """Sends everything about a home to the caller by text message.

@@ -83,7 +83,7 @@ def directions(
         "leave a message for {department}",
     ],
     say="I have noted your message for {department}. They will get back to you.",
-    finish=True,
+    finish_on_hangup=True,
 )
 def take_message(
     department: WhichDepartment,

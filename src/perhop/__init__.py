@@ -10,19 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from perhop.tools.errors import ToolError
+    from perhop.tools.errors import ToolError, ToolUnavailableError
     from perhop.tools.schema import Slot
     from perhop.tools.tool import Tool, ToolContext, tool
 
     __version__: str
 
-__all__ = ["Slot", "Tool", "ToolContext", "ToolError", "__version__", "tool"]
+__all__ = ["Slot", "Tool", "ToolContext", "ToolError", "ToolUnavailableError", "__version__", "tool"]
 
 _HOME = {
     "Slot": "perhop.tools.schema",
     "Tool": "perhop.tools.tool",
     "ToolContext": "perhop.tools.tool",
     "ToolError": "perhop.tools.errors",
+    "ToolUnavailableError": "perhop.tools.errors",
     "tool": "perhop.tools.tool",
 }
 

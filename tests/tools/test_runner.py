@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -146,7 +147,7 @@ async def test_a_validator_that_breaks_is_the_tools_failure_too() -> None:
         def validate(self, arguments: dict[str, Any]) -> dict[str, Any]:
             raise ZeroDivisionError(CANARY)
 
-    breaking = Breaking(**{name: getattr(add, name) for name in add.__dataclass_fields__})
+    breaking = Breaking(**{field.name: getattr(add, field.name) for field in dataclasses.fields(add)})
     with capture_logs() as logs:
         error = error_of(await ToolRunner().run(breaking, "{}", context()))
     assert error["code"] == "tool_failed"
@@ -254,7 +255,7 @@ def test_hanging_up_before_it_began_runs_nothing() -> None:
 def test_a_tool_that_must_finish_goes_on_after_the_hang_up() -> None:
     async def main() -> None:
         doing, runner = Doing(), ToolRunner()
-        task = asyncio.create_task(runner.run(doing.tool(doing.go.wait, finish=True), "{}", context()))
+        task = asyncio.create_task(runner.run(doing.tool(doing.go.wait, finish_on_hangup=True), "{}", context()))
         await turns()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -271,7 +272,7 @@ def test_a_tool_that_must_finish_goes_on_after_the_hang_up() -> None:
 def test_even_a_tool_that_must_finish_has_its_timeout() -> None:
     async def main() -> None:
         doing, runner = Doing(), ToolRunner()
-        task = asyncio.create_task(runner.run(doing.tool(forever, finish=True, timeout_s=5), "{}", context()))
+        task = asyncio.create_task(runner.run(doing.tool(forever, finish_on_hangup=True, timeout_s=5), "{}", context()))
         await turns()
         task.cancel()
         await asyncio.sleep(6)
@@ -325,8 +326,8 @@ def test_closing_cancels_what_runs_and_waits_for_what_must_finish() -> None:
             for n, given in enumerate(
                 [
                     quick.tool(forever, timeout_s=60),
-                    must.tool(lambda: asyncio.sleep(1), finish=True, timeout_s=60),
-                    never.tool(forever, finish=True, timeout_s=60),
+                    must.tool(lambda: asyncio.sleep(1), finish_on_hangup=True, timeout_s=60),
+                    never.tool(forever, finish_on_hangup=True, timeout_s=60),
                 ]
             )
         ]

@@ -81,7 +81,7 @@ def test_the_listing_is_a_copy() -> None:
 
 def test_the_bare_decorator_takes_the_safe_defaults() -> None:
     assert (who_calls.name, who_calls.title, who_calls.description) == ("who_calls", "who calls", "Who calls.")
-    assert (who_calls.effect, who_calls.timeout_s, who_calls.finish) == ("once", 10.0, False)
+    assert (who_calls.effect, who_calls.timeout_s, who_calls.finish_on_hangup) == ("once", 10.0, False)
     assert list(who_calls.parameters["properties"]) == ["loud"], "the context is hidden"
 
 

@@ -8,6 +8,7 @@ from perhop.tools.errors import (
     ToolDefinitionError,
     ToolError,
     ToolLoadError,
+    ToolUnavailableError,
     UnknownToolError,
 )
 from perhop.tools.schema import Slot
@@ -23,6 +24,7 @@ __all__ = [
     "ToolDefinitionError",
     "ToolError",
     "ToolLoadError",
+    "ToolUnavailableError",
     "UnknownToolError",
     "tool",
 ]

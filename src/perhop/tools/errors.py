@@ -14,6 +14,7 @@ __all__ = [
     "ToolDefinitionError",
     "ToolError",
     "ToolLoadError",
+    "ToolUnavailableError",
     "UnknownToolError",
 ]
 
@@ -32,8 +33,23 @@ class ToolError(PerhopError):
     """
 
 
+class ToolUnavailableError(PerhopError):
+    """What a tool relies on did not do its part: not reached, overloaded, no answer. Another try may work.
+
+    Args:
+        message: for the model; it may be said to the caller.
+        sent: False when nothing can have happened, because nothing was sent.
+        retry_after_s: when to try again, if somebody said so.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.retry_after_s = retry_after_s
+
+
 class ToolDefinitionError(PerhopError):
-    """A function cannot be a tool as it is written; the message names the function, the place and the remedy."""
+    """Something cannot be a tool as it is written; the message names it, the place and the remedy."""
 
 
 class ToolLoadError(PerhopError):

@@ -8,13 +8,13 @@ import inspect
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from perhop.tools.base import DEFAULT_TIMEOUT_S, Effect, JsonObject, Tool, ToolContext
 from perhop.tools.docstring import parse_docstring
 from perhop.tools.errors import ToolDefinitionError
 from perhop.tools.schema import Parameters
-from perhop.tools.threads import Threads
+from perhop.tools.services import ToolServices
 
 __all__ = ["FunctionTool"]
 
@@ -29,6 +29,8 @@ class FunctionTool(Tool, Generic[P, R]):
     Attributes:
         function: what was decorated.
     """
+
+    kind: ClassVar[str] = "function"
 
     function: Callable[P, R]
     signature: Parameters = field(repr=False)
@@ -55,7 +57,11 @@ class FunctionTool(Tool, Generic[P, R]):
         samples: Sequence[str] = (),
         say: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        finish: bool = False,
+        finish_on_hangup: bool = False,
+        idempotent: bool = False,
+        max_concurrent: int | None = None,
+        filler_after_s: float | None = None,
+        fillers: Sequence[str] = (),
     ) -> FunctionTool[P, R]:
         """Reads a function's signature and docstring; the arguments are those of :func:`perhop.tool`.
 
@@ -83,7 +89,11 @@ class FunctionTool(Tool, Generic[P, R]):
             effect=effect,
             title=title,
             timeout_s=timeout_s,
-            finish=finish,
+            finish_on_hangup=finish_on_hangup,
+            idempotent=idempotent,
+            max_concurrent=max_concurrent,
+            filler_after_s=filler_after_s,
+            fillers=tuple(fillers),
             function=function,
             signature=signature,
         )
@@ -91,13 +101,13 @@ class FunctionTool(Tool, Generic[P, R]):
     def validate(self, arguments: JsonObject) -> JsonObject:
         return self.signature.validate(arguments)
 
-    async def execute(self, values: JsonObject, context: ToolContext, *, threads: Threads | None = None) -> object:
+    async def execute(self, values: JsonObject, context: ToolContext, *, services: ToolServices) -> object:
         given = {**values, self.signature.context: context} if self.signature.context else values
         function: Callable[..., Any] = functools.partial(self.function, **given)
         if inspect.iscoroutinefunction(self.function):
             return await function()
-        if threads is not None:
-            return await threads.run(function)
+        if services.threads is not None:
+            return await services.threads.run(function)
         return await asyncio.to_thread(function)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -17,6 +17,7 @@ from perhop.tools.arguments import parse_arguments
 from perhop.tools.base import JsonObject, Tool, ToolContext
 from perhop.tools.errors import InvalidArgumentsError, ToolError
 from perhop.tools.result import ErrorCode, ToolResult
+from perhop.tools.services import ToolServices
 from perhop.tools.threads import Threads
 
 __all__ = ["RunnerLimits", "ToolResult", "ToolRunner"]
@@ -74,6 +75,7 @@ class ToolRunner:
 
     Args:
         limits: bounds; the defaults suit a process with a few hundred calls.
+        services: the ways out of this process, for tools that need one.
         new_reference: makes the ids that join what the model is told about a broken tool to the log.
     """
 
@@ -81,11 +83,12 @@ class ToolRunner:
         self,
         *,
         limits: RunnerLimits | None = None,
+        services: ToolServices | None = None,
         new_reference: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self.limits = limits or RunnerLimits()
         self._new_reference = new_reference
-        self._threads = Threads(self.limits.threads)
+        self._services = replace(services or ToolServices(), threads=Threads(self.limits.threads))
         self._admission = Admission(
             total=self.limits.running,
             per_call=self.limits.per_call,
@@ -103,8 +106,8 @@ class ToolRunner:
 
         Raises nothing by itself: wrong arguments, timeouts and whatever the tool raises become a failed result. When
         the awaiting task is cancelled, because the caller hung up, the tool is cancelled too unless it is declared
-        ``finish=True``; then it goes on, within its timeout, and its result is dropped. A sync function that already
-        runs in its thread cannot be stopped.
+        ``finish_on_hangup``; then it goes on, within its timeout, and its result is dropped. A sync function that
+        already runs in its thread cannot be stopped.
         """
         try:
             values = tool.validate(parse_arguments(arguments_json))
@@ -127,14 +130,14 @@ class ToolRunner:
         try:
             return await run.outcome
         except asyncio.CancelledError:
-            if not tool.finish:
+            if not tool.finish_on_hangup:
                 run.task.cancel()
             raise
 
     async def close(self, *, grace_s: float = 5.0) -> None:
-        """Cancels what runs; tools declared ``finish=True`` first get ``grace_s`` seconds to end."""
+        """Cancels what runs; those declared ``finish_on_hangup`` first get ``grace_s`` seconds to end."""
         for run in list(self._runs):
-            if not run.tool.finish:
+            if not run.tool.finish_on_hangup:
                 run.stop(_CANCELLED)
         await self._ended(grace_s)
         for run in list(self._runs):
@@ -150,7 +153,7 @@ class ToolRunner:
         """Fills the run's outcome; runs in a task of its own, so that a tool may outlive the one who waits for it."""
         try:
             async with self._admission.place(run.context.call_id):
-                value = await run.tool.execute(run.values, run.context, threads=self._threads)
+                value = await run.tool.execute(run.values, run.context, services=self._services)
             result = ToolResult.of(value, max_bytes=self.limits.result_bytes)
         except ToolError as error:
             result = ToolResult.failure(ErrorCode.TOOL_FAILED, str(error)[:MAX_MESSAGE] or "It cannot be done.")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar, overload
 
 from perhop.tools.base import DEFAULT_TIMEOUT_S, Effect, Tool, ToolContext
-from perhop.tools.errors import ToolError
+from perhop.tools.errors import ToolError, ToolUnavailableError
 from perhop.tools.function import FunctionTool
 from perhop.tools.schema import Slot
 
-__all__ = ["Effect", "FunctionTool", "Slot", "Tool", "ToolContext", "ToolError", "tool"]
+__all__ = ["Effect", "FunctionTool", "Slot", "Tool", "ToolContext", "ToolError", "ToolUnavailableError", "tool"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +30,11 @@ def tool(
     samples: Sequence[str] = (),
     say: str | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    finish: bool = False,
+    finish_on_hangup: bool = False,
+    idempotent: bool = False,
+    max_concurrent: int | None = None,
+    filler_after_s: float | None = None,
+    fillers: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
@@ -45,7 +49,11 @@ def tool(
     samples: Sequence[str] = (),
     say: str | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    finish: bool = False,
+    finish_on_hangup: bool = False,
+    idempotent: bool = False,
+    max_concurrent: int | None = None,
+    filler_after_s: float | None = None,
+    fillers: Sequence[str] = (),
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
     """Makes a tool of a typed function. The model sees its name, its docstring and a schema of its parameters.
 
@@ -61,7 +69,8 @@ def tool(
             \"\"\"
 
     Sync functions run in a thread. A parameter of type :class:`ToolContext` is filled in and hidden from the model.
-    Return anything JSON can express; raise :class:`ToolError` to tell the model why something cannot be done.
+    Return anything JSON can express; raise :class:`ToolError` to tell the model why something cannot be done, and
+    :class:`ToolUnavailableError` when it may work in a moment.
 
     Args:
         function: given when the decorator is used without parentheses.
@@ -73,7 +82,11 @@ def tool(
         samples: phrases that ask for it, with parameters in braces: ``"a {bedrooms} bedroom in {city}"``.
         say: how the built-in dialogue says the result; fields of the result in braces.
         timeout_s: from the model's call to the answer.
-        finish: goes on when the caller hangs up.
+        finish_on_hangup: goes on when the caller hangs up.
+        idempotent: called again with the same ``context.idempotency_key`` it has its effect once, so it may be retried
+            after a :class:`ToolUnavailableError`.
+        max_concurrent: runs at once in this process.
+        filler_after_s: when it takes longer, the agent says one of ``fillers``; both are the agent's unless given.
 
     Raises:
         ToolDefinitionError: the function cannot be a tool as it is written.
@@ -89,7 +102,11 @@ def tool(
             samples=samples,
             say=say,
             timeout_s=timeout_s,
-            finish=finish,
+            finish_on_hangup=finish_on_hangup,
+            idempotent=idempotent,
+            max_concurrent=max_concurrent,
+            filler_after_s=filler_after_s,
+            fillers=fillers,
         )
 
     return decorate if function is None else decorate(function)

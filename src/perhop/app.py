@@ -16,7 +16,10 @@ from perhop.api.services import Services
 from perhop.brain.assembly import Brain, build
 from perhop.call.agents import AgentRegistry
 from perhop.call.call import Call
-from perhop.call.manager import CallManager, CallMetrics, ModelKind
+from perhop.call.manager import CallManager, ModelKind
+from perhop.call.observer import CallObserver, Observers
+from perhop.call.observers.metrics import MetricsObserver
+from perhop.call.observers.webhooks import WebhookObserver
 from perhop.config import AgentSettings, ConfigError, LimitSettings, McpSettings, Settings, WebRTCSettings
 from perhop.edges.webrtc import WebRTCEdge
 from perhop.errors import PerhopError
@@ -30,7 +33,7 @@ from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
 from perhop.tools.runner import ToolRunner
-from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender, call_ended, call_started
+from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender
 
 if TYPE_CHECKING:
     from perhop.tools.mcp.connector import McpConnector
@@ -104,7 +107,7 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         runner,
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
-        metrics=_call_metrics(metrics, client_secrets, webhooks),
+        observer=Observers(_SecretsOfCalls(client_secrets), MetricsObserver(metrics), WebhookObserver(webhooks)),
     )
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
@@ -196,29 +199,14 @@ def _poster(guard: Guard) -> Post:
     return post
 
 
-def _call_metrics(metrics: Metrics, client_secrets: ClientSecretStore, webhooks: WebhookSender) -> CallMetrics:
-    def started(call: Call) -> None:
-        agent = call.agent.name if call.agent is not None else None
-        metrics.call_started(transport=call.transport, agent=agent or "")
-        webhooks.send(call_started(call.id, tenant=call.tenant, agent=agent, transport=call.transport))
+class _SecretsOfCalls(CallObserver):
+    """A client secret may manage the call it opened for as long as that lives."""
 
-    def ended(call: Call) -> None:
-        client_secrets.call_ended(call.id)
-        reason = call.ended.value if call.ended is not None else ""
-        seconds = call.lifetime.seconds
-        metrics.call_ended(transport=call.transport, reason=reason, seconds=seconds)
-        webhooks.send(
-            call_ended(
-                call.id,
-                tenant=call.tenant,
-                agent=call.agent.name if call.agent is not None else None,
-                transport=call.transport,
-                reason=reason,
-                duration_s=seconds,
-            )
-        )
+    def __init__(self, client_secrets: ClientSecretStore) -> None:
+        self._client_secrets = client_secrets
 
-    return CallMetrics(started=started, ended=ended, first_audio=metrics.first_audio)
+    def call_ended(self, call: Call) -> None:
+        self._client_secrets.call_ended(call.id)
 
 
 def _count_by_transport(calls: CallManager) -> dict[str, int]:

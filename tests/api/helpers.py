@@ -15,8 +15,11 @@ from perhop.api.auth import hash_key
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
 from perhop.call.agents import Agent, AgentRegistry
+from perhop.call.call import Call
 from perhop.call.legs import CallerSink, EndReason, HopStats, ModelLeg, Position, Transport
-from perhop.call.manager import CallManager, CallMetrics, ModelKind
+from perhop.call.manager import CallManager, ModelKind
+from perhop.call.observer import CallObserver, Observers
+from perhop.call.observers.metrics import MetricsObserver
 from perhop.config import KeySettings, Scope, Settings
 from perhop.errors import LimitExceededError
 from perhop.media.sdp import SdpError
@@ -100,6 +103,16 @@ class Clock:
         return self.now
 
 
+class _Forgetting(CallObserver):
+    """Forgets the secrets of calls that are over."""
+
+    def __init__(self, client_secrets: ClientSecretStore) -> None:
+        self._client_secrets = client_secrets
+
+    def call_ended(self, call: Call) -> None:
+        self._client_secrets.call_ended(call.id)
+
+
 @dataclass
 class World:
     """An application and what it is made of."""
@@ -150,7 +163,7 @@ def build_world(
         {"local": ModelKind(local), "echo": ModelKind(EchoModel)},
         ToolRunner(),
         max_calls=settings.limits.max_calls,
-        metrics=CallMetrics(ended=lambda call: client_secrets.call_ended(call.id)),
+        observer=Observers(_Forgetting(client_secrets), MetricsObserver(metrics)),
     )
     edge = AnsweringEdge()
     missing: list[str] = []

@@ -21,17 +21,19 @@ from perhop.call.agents import Agent
 from perhop.call.bargein import truncation
 from perhop.call.boundary import Boundary
 from perhop.call.coordinator import ResponseCoordinator
+from perhop.call.endings import ENDINGS
 from perhop.call.event_audio import EventAudio
 from perhop.call.executor import ToolExecutor
 from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
-from perhop.call.observer import CallObserver
+from perhop.call.observer import CallObserver, ErrorSide, ToolRun
 from perhop.call.ownership import SessionLock, turn_detection
 from perhop.call.replies import Replies, Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.call.taps import Tap, Taps
+from perhop.call.turns import Turn, TurnWatch
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
@@ -41,7 +43,6 @@ from perhop.realtime.events import (
     ErrorEvent,
     InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
-    InputAudioBufferSpeechStopped,
     OutputAudioBufferClear,
     OutputAudioBufferCleared,
     OutputAudioBufferStarted,
@@ -114,15 +115,22 @@ class Call:
         self._coordinator = ResponseCoordinator(new_id)
         name = agent.name if agent else ""
         tools = ToolExecutor(
-            boundary, self._replies, call_id=call_id, agent=name, tenant=tenant, clock=clock, new_id=new_id
+            boundary,
+            self._replies,
+            call_id=call_id,
+            agent=name,
+            tenant=tenant,
+            ran=self._tool_ran,
+            clock=clock,
+            new_id=new_id,
         )
         self._functions = FunctionCalls(agent.tools if agent else {}, tools.run, self._tools_answered)
         self._timer: asyncio.TimerHandle | None = None
         self._connected = False
         self._interruptible = True
         self._silenced: set[str] = set()
-        self._speech_stopped_at: float | None = None
-        self._turns = self._responses = self._interruptions = 0
+        self._turns = TurnWatch(clocked=leg.clocked)
+        self._responses = self._interruptions = 0
         self._report = ClientReport()
         self._log = _log.bind(call_id=call_id, tenant=tenant, agent=name or None)
 
@@ -132,6 +140,7 @@ class Call:
         """Opens the model session with this configuration and joins the legs."""
         self.lifetime.watch(self._expire)
         self._leg.attach(self)
+        self._observer.session_opened(self, self.model)
         self._boundary.open_model(self, session)
         self._log.info("call started", transport=self.transport, model=self.model)
 
@@ -153,9 +162,6 @@ class Call:
 
     def on_playout_started(self, response_id: str) -> None:
         """The caller begins to hear this response."""
-        if self._speech_stopped_at is not None:
-            self._observer.first_audio(self._clock() - self._speech_stopped_at)
-            self._speech_stopped_at = None
         self._tell(OutputAudioBufferStarted(event_id=self._new_id("event_"), response_id=response_id))
 
     def on_playout_stopped(self, response_id: str) -> None:
@@ -210,6 +216,8 @@ class Call:
         self.history.add_audio(chunk)
         self._leg.play(chunk)
         self._taps.audio(chunk)
+        if self._turns.wants_audio:
+            self._turns.audio(self._clock())
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
@@ -225,9 +233,6 @@ class Call:
             case InputAudioBufferSpeechStarted():
                 if self._interruptible and self._leg.clocked:
                     self._drop_playout()
-            case InputAudioBufferSpeechStopped():
-                self._turns += 1
-                self._speech_stopped_at = self._clock()
             case ResponseCreated():
                 self._responses += 1
             case ResponseDone():
@@ -244,10 +249,18 @@ class Call:
 
     # -- from outside -------------------------------------------------------------------------------------------------
 
-    def hang_up(self, reason: EndReason) -> None:
-        """Ends the call; the first reason counts."""
+    def hang_up(self, reason: EndReason, message: str | None = None) -> None:
+        """Ends the call; the first reason counts. Clients are told as :mod:`perhop.call.endings` says.
+
+        Args:
+            message: of the ``error`` event, if there is more to say than the table says.
+        """
         if self.ended is not None:
             return
+        ending = ENDINGS[reason]
+        if ending.error is not None:
+            error = ProtocolError(ending.error, message or ending.message, type_=ending.type_)
+            self._tell(error.to_event(self._new_id("event_")), side="call")
         self.ended = reason
         self.lifetime.end()
         if self._timer is not None:
@@ -256,8 +269,10 @@ class Call:
         self._boundary.close()
         self._leg.close(reason)
         self._taps.ended(reason)
-        self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns)
-        self._observer.ended(self)
+        self._turn_over(self._turns.end(self._clock()))
+        self._observer.session_closed(self, self.model)
+        self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns.count)
+        self._observer.call_ended(self)
 
     def snapshot(self) -> CallSnapshot:
         """The figures of this call now."""
@@ -270,7 +285,7 @@ class Call:
             started_at=self.lifetime.started_at,
             duration_s=self.lifetime.seconds,
             connected=self._connected,
-            turns=self._turns,
+            turns=self._turns.count,
             responses=self._responses,
             interruptions=self._interruptions,
             tool_calls=self._functions.started,
@@ -283,9 +298,13 @@ class Call:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _tell(self, event: ServerEvent) -> None:
+    def _tell(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
         """To everybody; but an error that answers somebody's event, to that one alone."""
         answered = self._replies.answer(event) if isinstance(event, ErrorEvent) else None
+        if isinstance(event, ErrorEvent):
+            self._observer.error(self, event.error.code or "", side)
+        else:
+            self._turn_over(self._turns.observe(event, self._clock()))
         if answered is None:
             self._leg.send(event)
             self._taps.event(event)
@@ -302,6 +321,7 @@ class Call:
             self._handle(self._replies.sign(event, reply), reply)
         except ProtocolError as error:
             error.event_id = event.event_id
+            self._observer.error(self, error.code or "", "client")
             reply(error.to_event(self._new_id("event_")))
 
     def _handle(self, event: ClientEvent, reply: Reply) -> None:
@@ -359,9 +379,7 @@ class Call:
 
     def _expire(self) -> None:
         """The call has lasted as long as it may."""
-        message = f"The session reached its maximum duration of {self.lifetime.limit}."
-        self._tell(ProtocolError("session_expired", message).to_event(self._new_id("event_")))
-        self.hang_up(EndReason.SESSION_EXPIRED)
+        self.hang_up(EndReason.SESSION_EXPIRED, f"The session reached its maximum duration of {self.lifetime.limit}.")
 
     def _response_over(self, event: ResponseDone) -> None:
         response_id = event.response.id or ""
@@ -384,6 +402,16 @@ class Call:
             self.history.played_out(entry.response_id)
             if entry.response_id == self._coordinator.live_response_id:
                 self._silenced.add(entry.response_id)
+
+    def _turn_over(self, turn: Turn | None) -> None:
+        if turn is None:
+            return
+        if turn.first_audio_s is not None:
+            self._observer.first_audio(self, turn.first_audio_s)
+        self._observer.turn_ended(self, turn)
+
+    def _tool_ran(self, run: ToolRun) -> None:
+        self._observer.tool_ran(self, run)
 
     def _greet(self, greeting: str) -> None:
         event = ResponseCreate(response=ResponseParams(instructions=f'Greet the caller with: "{greeting}"'))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from perhop.call.boundary import Boundary
+from perhop.call.observer import ToolRun
 from perhop.call.replies import Replies
 from perhop.realtime.events import ConversationItemCreate
 from perhop.realtime.ids import IdFactory, new_id
@@ -26,6 +27,7 @@ class ToolExecutor:
         boundary: the door to tools and model.
         replies: so that an error about an output is nobody else's.
         call_id: of the call, as are ``agent`` and ``tenant``; tools are told.
+        ran: told of every run.
         clock: seconds, monotonic.
     """
 
@@ -37,6 +39,7 @@ class ToolExecutor:
         call_id: str,
         agent: str,
         tenant: str,
+        ran: Callable[[ToolRun], None],
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
@@ -45,6 +48,7 @@ class ToolExecutor:
         self._call_id = call_id
         self._agent = agent
         self._tenant = tenant
+        self._ran = ran
         self._clock = clock
         self._new_id = new_id
         self._log = _log.bind(call_id=call_id, tenant=tenant, agent=agent or None)
@@ -56,9 +60,9 @@ class ToolExecutor:
         )
         began = self._clock()
         result = await self._boundary.to_tool(tool, item.arguments or "{}", context)
-        self._log.info(
-            "tool ran", tool=tool.name, ok=result.ok, code=result.code, ms=round((self._clock() - began) * 1e3)
-        )
+        run = ToolRun(tool.name, result.ok, result.code, began_at=began, ended_at=self._clock())
+        self._log.info("tool ran", tool=run.name, ok=run.ok, code=run.code, ms=round((run.ended_at - began) * 1e3))
+        self._ran(run)
         output_id = self._new_id("item_")
         output = FunctionCallOutputItem(id=output_id, call_id=item.call_id or "", output=result.output)
         self._boundary.to_model(self._replies.sign(ConversationItemCreate(item=output), None))

@@ -20,7 +20,7 @@ Transport = Literal["webrtc", "websocket", "sip", "media_streams", "whip"]
 
 
 class EndReason(StrEnum):
-    """Why a call ended: one word, the same for caller, API, metrics and log."""
+    """Why a call ended: one word, the same for caller, API, webhooks, metrics and log (:mod:`perhop.call.endings`)."""
 
     CALLER_HANGUP = "caller_hangup"
     CALLER_LOST = "caller_lost"
@@ -29,6 +29,8 @@ class EndReason(StrEnum):
     MODEL_CLOSED = "model_closed"
     MODEL_FAILED = "model_failed"
     API_HANGUP = "api_hangup"
+    TOOL_HANGUP = "tool_hangup"
+    LIMIT_REACHED = "limit_reached"
     SESSION_EXPIRED = "session_expired"
     SHUTDOWN = "shutdown"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from perhop.call.agents import Agent
@@ -13,28 +12,34 @@ from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
-from perhop.call.observer import CallObserver
+from perhop.call.observer import CallObserver, Observers
 from perhop.call.ownership import SessionLock
+from perhop.call.snapshot import CallSnapshot
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.session import DEFAULT_MODEL, SessionConfig, SessionKind
 from perhop.tools.runner import ToolRunner
 
-__all__ = ["CallManager", "CallMetrics", "ModelKind", "UnknownModelError"]
+__all__ = ["CallManager", "ModelKind", "UnknownModelError"]
+
+
+MAX_ENDED = 200
+"""Calls that are over and can still be asked about."""
 
 
 class UnknownModelError(PerhopError):
     """An agent names a kind of model that this process does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallMetrics:
-    """Where figures of calls go; each function must return at once."""
+class _Forgetting(CallObserver):
+    """Hears of the end of a call before all others do."""
 
-    started: Callable[[Call], None] = lambda _: None
-    ended: Callable[[Call], None] = lambda _: None
-    first_audio: Callable[[float], None] = lambda _: None
+    def __init__(self, forget: Callable[[Call], None]) -> None:
+        self._forget = forget
+
+    def call_ended(self, call: Call) -> None:
+        self._forget(call)
 
 
 class CallManager:
@@ -45,6 +50,7 @@ class CallManager:
         runner: runs the agents' tools.
         max_calls: live calls; a further one is refused.
         max_call_s: how long a call may last; None for as long as it likes.
+        observer: told what happens in every call.
         clock: seconds, monotonic.
         wall: Unix time, s.
     """
@@ -57,7 +63,7 @@ class CallManager:
         default_model: str = "local",
         max_calls: int = 500,
         max_call_s: float | None = None,
-        metrics: CallMetrics | None = None,
+        observer: CallObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         new_id: IdFactory = new_id,
@@ -66,12 +72,13 @@ class CallManager:
         self._runner = runner
         self._default_model = default_model
         self._max_calls = max_calls
-        self._metrics = metrics or CallMetrics()
+        self._observer = Observers(_Forgetting(self._forget), observer or CallObserver())
         self._max_call_s = max_call_s
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
         self._calls: dict[str, Call] = {}
+        self._ended: dict[str, CallSnapshot] = {}
         self._draining = False
 
     def effective_session(
@@ -120,19 +127,23 @@ class CallManager:
             lock=lock,
             tenant=tenant,
             model=agent.model if agent else self._default_model,
-            observer=CallObserver(ended=self._ended, first_audio=self._metrics.first_audio),
+            observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             clock=self._clock,
             new_id=self._new_id,
         )
         self._calls[call.id] = call
-        self._metrics.started(call)
+        self._observer.call_started(call)
         call.start(config)
         return call
 
     def get(self, call_id: str) -> Call | None:
         """The live call of this id."""
         return self._calls.get(call_id)
+
+    def ended(self, call_id: str) -> CallSnapshot | None:
+        """What became of one of the last calls that are over."""
+        return self._ended.get(call_id)
 
     def live(self) -> list[Call]:
         """All live calls, oldest first."""
@@ -148,9 +159,11 @@ class CallManager:
         for call in self.live():
             call.hang_up(EndReason.SHUTDOWN)
 
-    def _ended(self, call: Call) -> None:
+    def _forget(self, call: Call) -> None:
         self._calls.pop(call.id, None)
-        self._metrics.ended(call)
+        self._ended[call.id] = call.snapshot()
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _kind(self, agent: Agent | None) -> ModelKind:
         name = agent.model if agent else self._default_model

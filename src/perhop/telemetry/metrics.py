@@ -16,6 +16,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from perhop.telemetry.call_metrics import CallFigures
+
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,10 +42,15 @@ class _LiveCalls(Collector):
 
 
 class Metrics:
-    """Everything Perhop counts. Labels are names from our own configuration and code, never what a peer sent."""
+    """Everything Perhop counts. Labels are names from our own configuration and code, never what a peer sent.
+
+    Attributes:
+        calls: what happens in calls.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.calls = CallFigures(self.registry)
         GCCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         ProcessCollector(registry=self.registry)

@@ -137,6 +137,7 @@ async def test_the_server_going_away_ends_it_with_1001(serve: Serve) -> None:
     async with connect(address(server, f"?call_id={call_id}")) as sideband:
         await event(sideband, "session.created")
         server.should_exit = True
+        assert (await event(sideband, "error"))["error"]["code"] == "server_shutdown"
         with pytest.raises(ConnectionClosed) as caught:
             await sideband.recv()
     assert caught.value.rcvd is not None

@@ -1,13 +1,34 @@
-"""Settings of the whole test run."""
+"""Settings of the whole test run, and what holds for every test in it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+from tests.frames import Inspector
 
 # The same examples on every run: a change that breaks something fails at once, one that breaks nothing never does.
 # New examples are looked for by `make fuzz`, which sets HYPOTHESIS_PROFILE=explore; what it finds becomes an @example.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def inspector() -> Iterator[Inspector]:
+    """Sees every frame that Perhop sends during the test run."""
+    inspector = Inspector()
+    with inspector.installed():
+        yield inspector
+    assert not inspector.take(), "frames sent after the last test"
+
+
+@pytest.fixture(autouse=True)
+def _valid_frames(request: pytest.FixtureRequest, inspector: Inspector) -> Iterator[None]:
+    """Fails a test in which a client was sent what the official package does not understand."""
+    yield
+    offences = inspector.take()
+    if offences and request.node.get_closest_marker("any_frames") is None:
+        pytest.fail("\n".join(["frames that are not valid by openai.types.realtime:", *offences]), pytrace=False)

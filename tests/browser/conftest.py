@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page
 from tests.browser.chromium import CHROMIUM, launch, open_page
 from tests.browser.offline import ORIGIN, serve_offline
 from tests.browser.server import Server, running_server
+from tests.frames import Inspector
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,9 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, inspector: Inspector) -> Iterator[Server]:
     """A Perhop with the example agents and the echo."""
     with running_server(tmp_path_factory.mktemp("perhop"), "--echo") as running:
+        inspector.follow(running.offences)
         yield running
 
 

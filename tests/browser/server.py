@@ -1,9 +1,13 @@
-"""`perhop serve` as people start it: a process of its own, on a free port, ready when it says so."""
+"""`perhop serve` as people start it: a process of its own, on a free port, ready when it says so.
+
+Only that what it sends to clients is looked at; see :mod:`tests.frames`.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 import time
@@ -13,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from tests.frames import OFFENCES_FILE
 
 __all__ = ["Server", "running_server"]
 
 ROOT = Path(__file__).parents[2]
-PERHOP = Path(sys.executable).with_name("perhop")
 
 _READY_WITHIN_S = 60.0
 
@@ -28,6 +32,7 @@ class Server:
 
     url: str
     log: Path
+    offences: Path
 
     def live_calls(self) -> int:
         """How many calls it has now."""
@@ -36,25 +41,31 @@ class Server:
 
 
 @contextmanager
-def running_server(data: Path, *options: str) -> Iterator[Server]:
-    """Starts a server with the agents of the repository's ``perhop.toml``; an error holds the end of its log."""
-    log = data / "server.log"
+def running_server(data: Path, *options: str, trust: Path | None = None) -> Iterator[Server]:
+    """Starts a server with the agents of the repository's ``perhop.toml``; an error holds the end of its log.
+
+    Args:
+        trust: the certificate of a server whose options turn TLS on.
+    """
+    log, offences = data / "server.log", data / "offences"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PERHOP_")}
-    command = [str(PERHOP), "serve", "--port", "0", "--data", str(data), *options]
+    environment[OFFENCES_FILE] = str(offences)
+    command = [sys.executable, "-m", "tests.frames", "serve", "--port", "0", "--data", str(data), *options]
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=sink, cwd=ROOT, env=environment)
     try:
-        yield Server(_ready_url(process, log), log)
+        yield Server(_ready_url(process, log, trust), log, offences)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _ready_url(process: subprocess.Popen[bytes], log: Path) -> str:
+def _ready_url(process: subprocess.Popen[bytes], log: Path, trust: Path | None) -> str:
+    verify = True if trust is None else ssl.create_default_context(cafile=trust)
     deadline = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
-        announced = re.search(r"http://127\.0\.0\.1:\d+", log.read_text(errors="replace"))
-        if announced and httpx.get(f"{announced.group()}/readyz").status_code == 200:
+        announced = re.search(r"https?://127\.0\.0\.1:\d+", log.read_text(errors="replace"))
+        if announced and httpx.get(f"{announced.group()}/readyz", verify=verify).status_code == 200:
             return announced.group()
         time.sleep(0.1)
     raise RuntimeError(f"perhop serve is not ready (exit code {process.poll()}):\n{log.read_text()[-4000:]}")

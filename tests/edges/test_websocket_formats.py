@@ -20,11 +20,12 @@ PCM = bytes(range(250)) * 192
 
 
 def session(heard: str = "audio/pcm", said: str = "audio/pcm") -> dict[str, Any]:
-    return {"audio": {"input": {"format": {"type": heard}}, "output": {"format": {"type": said}}}}
+    audio = {"input": {"format": {"type": heard}}, "output": {"format": {"type": said}}}
+    return {"type": "realtime", "audio": audio}
 
 
 def update(heard: str) -> dict[str, Any]:
-    return {"type": "session.update", "session": {"type": "realtime", **session(heard)}}
+    return {"type": "session.update", "session": session(heard)}
 
 
 def telephone(line: Line, kind: str = "audio/pcmu") -> None:

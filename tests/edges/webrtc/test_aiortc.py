@@ -199,6 +199,7 @@ async def test_events_flow_both_ways_and_bad_ones_are_answered(edge: WebRTCEdge,
     }
 
 
+@pytest.mark.any_frames("the client's own message goes back, because it is long")
 async def test_a_message_of_200_kib_arrives_and_one_over_the_limit_is_refused(edge: WebRTCEdge, client: Client) -> None:
     channel = client.open_channel()
     await client.call(edge)

@@ -17,6 +17,8 @@ from tests.virtual_time import run_virtual
 from perhop.edges.webrtc.sctp import Channel, SctpAssociation, SctpError
 from perhop.media.answer import MAX_MESSAGE_SIZE
 
+pytestmark = pytest.mark.any_frames("a channel carries whatever text it is given")
+
 PORT = 5000
 
 

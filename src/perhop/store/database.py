@@ -1,0 +1,174 @@
+"""One database and its connections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal, Self
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from perhop.config.store import StoreSettings
+from perhop.store.errors import StoreDownError, StoreError, is_down
+from perhop.store.sqlite import READING, switch_to_wal, tune
+
+__all__ = ["DEFAULT_FILE", "Database", "Dialect"]
+
+DEFAULT_FILE = "perhop.db"
+"""In the data folder, when no URL is configured."""
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_OF_DRIVERS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError, TimeoutError)
+"""What a lost database raises: not all of it is wrapped by SQLAlchemy."""
+
+
+class Database:
+    """A database in use; make one with :meth:`open`.
+
+    SQLite runs in WAL mode with foreign keys enforced: readers never wait, one writer at a time. A transaction that may
+    write takes its place in the queue of writers when it begins, so that none fails halfway because another was first.
+    """
+
+    def __init__(self, url: URL, settings: StoreSettings) -> None:
+        self._url = url
+        self._settings = settings
+        self._writing = self._make_engine(timeout_s=settings.query_timeout_s)
+        self._reading = self._writing.execution_options(**{READING: True})
+
+    @classmethod
+    async def open(cls, settings: StoreSettings, *, data: Path | None = None) -> Self:
+        """Opens the database and makes sure that it answers.
+
+        Args:
+            data: the folder of the default file; ``.perhop`` when None. Created if need be.
+
+        Raises:
+            StoreDownError: nobody answers at this address, or the file cannot be opened.
+            StoreError: the URL makes no sense, or the database refuses us.
+        """
+        database = cls(_url(settings, data or Path(".perhop")), settings)
+        try:
+            if database.dialect == "sqlite":
+                await switch_to_wal(database._url.database or "", timeout_s=settings.query_timeout_s)
+            async with database.session(reading=True) as session:
+                await session.execute(text("SELECT 1"))
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @property
+    def url(self) -> str:
+        """The address, without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def dialect(self) -> Dialect:
+        """``sqlite`` or ``postgresql``."""
+        return "sqlite" if self._url.get_backend_name() == "sqlite" else "postgresql"
+
+    @asynccontextmanager
+    async def session(self, *, reading: bool = False) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises. Objects stay readable after it.
+
+        A block may also commit by itself, when something has to be durable before it goes on.
+
+        Args:
+            reading: the block only reads; on SQLite it then waits for no writer.
+
+        Raises:
+            StoreDownError: the database is away or does not answer in time. When that happens to the commit itself, it
+                may have been made all the same.
+        """
+        engine = self._reading if reading else self._writing
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            try:
+                # Now, not with the first statement: a writer on SQLite gets its turn before it reads.
+                await session.connection()
+            except (*_OF_DRIVERS, OSError) as error:
+                if is_down(error):
+                    raise StoreDownError(f"the database {self.url} does not answer: {_reason(error)}") from error
+                raise StoreError(f"the database {self.url} cannot be used: {_reason(error)}") from error
+            try:
+                yield session
+                await session.commit()
+            except _OF_DRIVERS as error:
+                if is_down(error):
+                    raise StoreDownError(f"the database {self.url} went away: {_reason(error)}") from error
+                raise
+
+    async def close(self) -> None:
+        """Closes all connections; idempotent."""
+        await self._writing.dispose()
+
+    def migration_engine(self, *, timeout_s: float) -> AsyncEngine:
+        """An engine without a pool for changing tables; whoever asks for it disposes of it.
+
+        Foreign keys are not enforced on SQLite: there a table is changed by building it anew and dropping the old one,
+        which would take along whatever refers to it.
+
+        Args:
+            timeout_s: of one statement, and on SQLite for another writer.
+        """
+        return self._make_engine(timeout_s=timeout_s, for_migrations=True)
+
+    def _make_engine(self, *, timeout_s: float, for_migrations: bool = False) -> AsyncEngine:
+        url, settings = self._url, self._settings
+        sqlite = self.dialect == "sqlite"
+        connect: dict[str, object] = (
+            {"timeout": timeout_s}
+            if sqlite
+            else {
+                "timeout": settings.connect_timeout_s,
+                "command_timeout": timeout_s,
+                "server_settings": {"application_name": "perhop"},
+            }
+        )
+        if for_migrations:
+            engine = create_async_engine(url, connect_args=connect, hide_parameters=True, poolclass=NullPool)
+        else:
+            engine = create_async_engine(
+                url,
+                connect_args=connect,
+                # Errors are logged; what is stored must not be.
+                hide_parameters=True,
+                pool_size=settings.pool,
+                max_overflow=0,
+                pool_timeout=timeout_s,
+                # A server that was restarted is noticed before the first statement, not by its failure.
+                pool_pre_ping=not sqlite,
+            )
+        if sqlite:
+            tune(engine, foreign_keys=not for_migrations)
+        return engine
+
+
+def _url(settings: StoreSettings, data: Path) -> URL:
+    if settings.url is None:
+        url = URL.create("sqlite+aiosqlite", database=str(data / DEFAULT_FILE))
+    else:
+        try:
+            url = make_url(settings.url.get_secret_value())
+        except (ArgumentError, ValueError):
+            # The reason would repeat the URL, password included.
+            raise StoreError("store.url is no address; one looks like postgresql://user:password@host/name") from None
+    if url.get_backend_name() == "sqlite" and url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"the folder of {url.database} cannot be made: {error.strerror}") from error
+    return url
+
+
+def _reason(error: BaseException) -> str:
+    """One line without statements or values."""
+    cause = getattr(error, "orig", None) or error
+    line = str(cause).strip().split("\n", 1)[0]
+    return line.removeprefix(f"{type(cause)}: ") or type(cause).__name__

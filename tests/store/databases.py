@@ -1,0 +1,69 @@
+"""Databases for tests, as fixtures: a file and a real server.
+
+A folder that wants them says ``from tests.store.databases import *`` in its ``conftest.py``. A test that takes
+``database`` runs twice, once on SQLite and once on PostgreSQL, with an empty database each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from tests.store.postgres import PostgresServer, find_program
+
+from perhop.config import StoreSettings
+from perhop.store import Database
+
+__all__ = ["database", "database_url", "open_database", "postgres_server", "postgres_url", "sqlite_url"]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server that all tests of the run share; who wants to kill one starts another."""
+    missing = [name for name in ("initdb", "postgres") if find_program(name) is None]
+    if missing:
+        pytest.skip(f"PostgreSQL is not installed ({', '.join(missing)} not found): apt-get install postgresql")
+    server = PostgresServer()
+    try:
+        server.initialise()
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> str:
+    """The address of an empty database on PostgreSQL."""
+    await postgres_server.ready()
+    return await postgres_server.new_database()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of a file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database, of either kind."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open, empty database of either kind; what it needs of tables, a test makes by ``upgrade``."""
+    async for opened in open_database(database_url):
+        yield opened
+
+
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """Opens what is at this address, and closes it."""
+    opened = await Database.open(StoreSettings(url=SecretStr(url)))
+    try:
+        yield opened
+    finally:
+        await opened.close()

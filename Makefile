@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JS_CLIENTS := tests/clients/js
 PORT ?= 8080
-SYSTEM_PACKAGES := chromium fonts-dejavu-core postgresql
+SYSTEM_PACKAGES := chromium fonts-dejavu-core nats-server postgresql
 
 .PHONY: help setup setup-dev system run test lint format types layers bench fuzz clean
 

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from perhop.config.bus import BusSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 
@@ -319,6 +320,7 @@ class Settings(Table):
     log: LogSettings = LogSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     mcp: McpSettings = McpSettings()
+    bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()

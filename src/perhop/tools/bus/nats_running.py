@@ -1,0 +1,244 @@
+"""What runs on a NATS connection: subscriptions, services, consumers. Each can be started anew on the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.client import JetStreamContext
+from nats.micro import add_service
+from nats.micro.request import Request
+
+from perhop.config.bus import BusSettings
+from perhop.tools.bus.base import Consumer, Endpoint, Handler, Message, Service
+from perhop.tools.bus.nats_connection import NatsClient
+from perhop.tools.bus.nats_stream import STREAM, ensure_stream
+from perhop.tools.bus.seldom import Seldom
+from perhop.tools.bus.serving import Answer, Serving
+
+__all__ = ["NatsConsumer", "NatsService", "NatsSubscription", "Running"]
+
+_log = structlog.get_logger(__name__)
+
+_FETCH_S = 5.0
+_RETRY_S = 1.0
+
+
+class Running(ABC):
+    """Something that runs on the bus, whichever connection that has at the moment."""
+
+    def __init__(self, among: list[Running]) -> None:
+        self._among = among
+
+    @abstractmethod
+    async def start(self, client: NatsClient) -> None:
+        """Begins on a new connection; what belonged to an older one is gone with it."""
+
+    async def close(self, *, grace_s: float = 5.0) -> None:
+        """See :class:`~perhop.tools.bus.base.Handle`."""
+        if self in self._among:
+            self._among.remove(self)
+            await self.stop(grace_s)
+
+    @abstractmethod
+    async def stop(self, grace_s: float) -> None:
+        """Takes nothing new, finishes what it began."""
+
+
+class NatsSubscription(Running):
+    """Hands messages to a handler."""
+
+    def __init__(self, subject: str, handler: Handler, group: str | None, limit: int, among: list[Running]) -> None:
+        super().__init__(among)
+        self._subject = subject
+        self._handler = handler
+        self._group = group
+        self._limit = limit
+        self._subscription: Subscription | None = None
+
+    async def start(self, client: NatsClient) -> None:
+        self._subscription = await client.subscribe(
+            self._subject, queue=self._group or "", cb=self._take, pending_msgs_limit=self._limit
+        )
+
+    async def stop(self, grace_s: float) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await _drain([subscription], grace_s)
+
+    async def _take(self, message: Msg) -> None:
+        try:
+            await self._handler(_message(message))
+        except Exception as error:  # noqa: BLE001 - a subscriber may raise anything, and gets the next one too
+            _log.error("subscriber failed", subject=self._subject, error=type(error).__qualname__)
+
+
+class NatsService(Running):
+    """Answers requests as a service of nats.micro, so that every NATS tool finds it."""
+
+    def __init__(self, service: Service, among: list[Running], max_payload: int) -> None:
+        super().__init__(among)
+        self._service = service
+        self._max_payload = max_payload
+        self._serving = Serving(service.name, max_running=service.max_running)
+        self._subscriptions: list[Subscription] = []
+
+    async def start(self, client: NatsClient) -> None:
+        service = self._service
+        # The subscriptions are noted because the service itself, when it is stopped, throws away what has arrived.
+        with client.recording() as self._subscriptions:
+            micro = await add_service(
+                client,
+                name=service.name,
+                version=service.version,
+                description=service.description,
+                metadata=dict(service.metadata),
+            )
+            for endpoint in service.endpoints:
+                await micro.add_endpoint(
+                    name=endpoint.name,
+                    subject=endpoint.subject,
+                    handler=self._handler(endpoint),
+                    metadata=dict(endpoint.metadata),
+                )
+
+    async def stop(self, grace_s: float) -> None:
+        subscriptions, self._subscriptions = self._subscriptions, []
+        await _drain(subscriptions, grace_s)
+        await self._serving.finish(grace_s)
+
+    def _handler(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[None]]:
+        async def handle(request: Request) -> None:
+            async def reply(answer: Answer) -> None:
+                await self._reply(request, answer)
+
+            message = Message(request.subject, request.data, dict(request.headers or {}))
+            await self._serving.take(endpoint, message, reply)
+
+        return handle
+
+    async def _reply(self, request: Request, answer: Answer) -> None:
+        """Whoever asked may be gone, or the connection; then nobody waits for the answer any more."""
+        with contextlib.suppress(nats.errors.Error, OSError, ValueError):
+            if answer.code is None and len(answer.payload) <= self._max_payload:
+                await request.respond(answer.payload)
+            elif answer.code is None:
+                await request.respond_error("too_large", f"an answer of {len(answer.payload)} bytes")
+            else:
+                await request.respond_error(answer.code, answer.message.replace("\n", " "))
+
+
+class NatsConsumer(Running):
+    """Takes kept messages from the stream, one at a time, through a durable consumer."""
+
+    def __init__(self, consumer: Consumer, settings: BusSettings, among: list[Running]) -> None:
+        super().__init__(among)
+        self._consumer = consumer
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()
+        self._seldom = Seldom()
+
+    async def start(self, client: NatsClient) -> None:
+        await self._cancel()
+        self._task = asyncio.get_running_loop().create_task(self._run(client), name=f"consumer {self._consumer.name}")
+
+    async def stop(self, grace_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s), self._busy:
+                await self._cancel()
+        await self._cancel()
+
+    async def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _run(self, client: NatsClient) -> None:
+        subscription: JetStreamContext.PullSubscription | None = None
+        while not client.is_closed:
+            try:
+                if subscription is None:
+                    subscription = await self._subscribe(client)
+                messages = await subscription.fetch(1, timeout=_FETCH_S)
+            except nats.errors.TimeoutError:
+                continue
+            except (nats.errors.Error, OSError) as error:
+                if (times := self._seldom.now(type(error).__name__)) is not None:
+                    _log.warning(
+                        "consumer waits", consumer=self._consumer.name, error=type(error).__name__, times=times
+                    )
+                subscription = None
+                await asyncio.sleep(_RETRY_S)
+                continue
+            for message in messages:
+                async with self._busy:
+                    await self._take(message)
+
+    async def _subscribe(self, client: NatsClient) -> JetStreamContext.PullSubscription:
+        consumer = self._consumer
+        if not client.is_connected:
+            raise nats.errors.ConnectionReconnectingError
+        await ensure_stream(client, self._settings, self._seldom)
+        config = ConsumerConfig(
+            durable_name=consumer.name,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=consumer.timeout_s + 5.0,
+            # One at a time is what keeps the order when a message has to come again.
+            max_ack_pending=1,
+            max_deliver=consumer.attempts,
+            filter_subject=consumer.subject,
+        )
+        context = client.jetstream(timeout=self._settings.connect_timeout_s)
+        return await context.pull_subscribe(consumer.subject, durable=consumer.name, stream=STREAM, config=config)
+
+    async def _take(self, message: Msg) -> None:
+        consumer = self._consumer
+        try:
+            async with asyncio.timeout(consumer.timeout_s):
+                await consumer.handle(_message(message))
+        except Exception as error:  # noqa: BLE001 - a consumer may raise anything, and gets the message again
+            attempt = message.metadata.num_delivered
+            gone = attempt >= consumer.attempts
+            _log.warning(
+                "kept message given up" if gone else "kept message not taken",
+                consumer=consumer.name,
+                error=type(error).__qualname__,
+                attempt=attempt,
+            )
+            with contextlib.suppress(nats.errors.Error, OSError):
+                if gone:
+                    await message.term()
+                else:
+                    await message.nak(delay=consumer.retry_wait_s)
+            return
+        # An acknowledgement that gets lost makes the message come again; its id tells.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await message.ack()
+
+
+def _message(message: Msg) -> Message:
+    return Message(message.subject, message.data, dict(message.headers or {}))
+
+
+async def _drain(subscriptions: list[Subscription], grace_s: float) -> None:
+    """Ends subscriptions after what is on its way to them was handled."""
+
+    async def drain(subscription: Subscription) -> None:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await subscription.drain()  # type: ignore[no-untyped-call]
+
+    if subscriptions:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await asyncio.gather(*map(drain, subscriptions))

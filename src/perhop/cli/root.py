@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from perhop.cli import agents, keys, serve, talk, version
+from perhop.cli import agents, db, keys, serve, talk, version
 from perhop.cli.console import errors
 from perhop.errors import PerhopError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=talk.EXAMPLES)(talk.talk)
 app.add_typer(keys.app, name="keys")
+app.add_typer(db.app, name="db")
 app.command(epilog=agents.EXAMPLES)(agents.agents)
 app.command()(version.version)
 

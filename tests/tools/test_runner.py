@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -19,7 +20,11 @@ from perhop.tools.tool import tool
 CANARY = "510-555-0199"
 
 
-def context(call_id: str = "rtc_1", function_call_id: str = "call_1") -> ToolContext:
+_numbers = itertools.count(1)
+
+
+def context(call_id: str = "rtc_1", function_call_id: str | None = None) -> ToolContext:
+    function_call_id = function_call_id or f"call_{next(_numbers)}"
     return ToolContext(call_id=call_id, agent="oneroof", tenant="default", function_call_id=function_call_id)
 
 
@@ -124,11 +129,11 @@ async def test_a_tool_error_is_for_the_model_to_read() -> None:
 async def test_any_other_exception_shows_a_reference_and_is_logged_without_its_message(broken: Tool) -> None:
     runner = ToolRunner(new_reference=lambda: "abc123")
     with capture_logs() as logs:
-        error = error_of(await runner.run(broken, "{}", context()))
+        error = error_of(await runner.run(broken, "{}", context("rtc_1", "call_1")))
     assert error["code"] == "tool_failed"
     assert error["reference"] == "abc123"
     assert "abc123" in error["message"]
-    (entry,) = logs
+    (entry,) = [entry for entry in logs if entry["event"] == "tool broke"]
     assert (entry["log_level"], entry["reference"], entry["tool"]) == ("error", "abc123", broken.name)
     assert entry["function_call_id"] == "call_1"
     assert_nowhere(CANARY, logs, error)
@@ -286,7 +291,7 @@ def test_tools_of_a_call_run_side_by_side_up_to_a_limit() -> None:
     async def main() -> None:
         doing = Doing()
         runner = ToolRunner(limits=RunnerLimits(per_call=2, pending_per_call=3))
-        waiting = doing.tool(doing.go.wait, timeout_s=60)
+        waiting = doing.tool(doing.go.wait, timeout_s=60, effect="none")
         tasks = [asyncio.create_task(runner.run(waiting, "{}", context())) for _ in range(3)]
         await turns()
         assert doing.log == ["began", "began"]

@@ -29,6 +29,15 @@ class ErrorCode(StrEnum):
     TIMEOUT = "timeout"
     """No answer in time; a tool with an effect may have had it."""
 
+    UNAVAILABLE = "unavailable"
+    """Certainly nothing happened: what the tool relies on is away. It may work later."""
+
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    """It may have happened; nobody knows, and it is not tried again."""
+
+    DUPLICATE_CALL = "duplicate_call"
+    """Nothing was run: another function call of this call had the same id."""
+
     TOOL_FAILED = "tool_failed"
     """The tool says why (:class:`~perhop.tools.errors.ToolError`), or broke; then the log has the reference."""
 

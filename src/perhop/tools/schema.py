@@ -72,7 +72,8 @@ class Parameters:
     date-times are ISO 8601 strings. Arguments that no parameter takes are refused.
 
     Args:
-        function: with a type hint on every parameter; one of them may be a :class:`ToolContext`.
+        function: with a type hint on every parameter; one of them may be a :class:`ToolContext`, or what a worker makes
+            of it.
         docs: its docstring, for the descriptions.
 
     Attributes:
@@ -92,7 +93,7 @@ class Parameters:
         defaults: dict[str, object] = {}
         for name, parameter in signature.parameters.items():
             hint = self._hint_of(parameter, hints)
-            if hint is ToolContext:
+            if isinstance(hint, type) and issubclass(hint, ToolContext):
                 if self.context is not None:
                     raise self._wrong("only one parameter can take the ToolContext")
                 self.context = name

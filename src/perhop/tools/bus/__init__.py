@@ -16,7 +16,6 @@ from perhop.tools.bus.base import (
     Service,
     ServiceInfo,
 )
-from perhop.tools.bus.calls import MalformedCallError, ToolReply, ToolRequest, call_tool
 from perhop.tools.bus.errors import (
     BusBusyError,
     BusDownError,
@@ -48,7 +47,6 @@ __all__ = [
     "Handler",
     "Headers",
     "InProcessBus",
-    "MalformedCallError",
     "Message",
     "NatsBus",
     "NoWorkerError",
@@ -56,10 +54,7 @@ __all__ = [
     "Responder",
     "Service",
     "ServiceInfo",
-    "ToolReply",
-    "ToolRequest",
     "call_subject",
-    "call_tool",
     "open_bus",
     "tool_subject",
 ]

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import nats.errors
@@ -24,7 +26,7 @@ from perhop.tools.bus.errors import (
     NoWorkerError,
     RemoteError,
 )
-from perhop.tools.bus.messages import ERROR_CODE_HEADER, ERROR_HEADER, ID_HEADER
+from perhop.tools.bus.messages import ERROR_CODE_HEADER, ERROR_HEADER, EXPIRES_HEADER, ID_HEADER
 from perhop.tools.bus.nats_connection import NatsClient, connect_options
 from perhop.tools.bus.nats_running import NatsConsumer, NatsService, NatsSubscription, Running
 from perhop.tools.bus.nats_stream import ensure_stream
@@ -52,8 +54,9 @@ class NatsBus:
     Use :meth:`open`.
     """
 
-    def __init__(self, settings: BusSettings, *, name: str = "perhop") -> None:
+    def __init__(self, settings: BusSettings, *, name: str = "perhop", wall: Callable[[], float] = time.time) -> None:
         self._settings = settings
+        self._wall = wall
         self._name = name
         self._options = connect_options(settings, name=name)
         self._client: NatsClient | None = None
@@ -105,6 +108,7 @@ class NatsBus:
         self, subject: str, payload: bytes, *, headers: Headers | None = None, timeout_s: float | None = None
     ) -> bytes:
         timeout_s = self._settings.request_timeout_s if timeout_s is None else timeout_s
+        headers = {**(headers or {}), EXPIRES_HEADER: f"{self._wall() + timeout_s:.3f}"}
         answer = await self._ask(subject, payload, headers, timeout_s)
         if answer.headers and ERROR_CODE_HEADER in answer.headers:
             raise RemoteError(answer.headers[ERROR_CODE_HEADER], answer.headers.get(ERROR_HEADER, "")[:500])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
@@ -19,6 +20,7 @@ from nats.micro.request import Request
 
 from perhop.config.bus import BusSettings
 from perhop.tools.bus.base import Consumer, Endpoint, Handler, Message, Service
+from perhop.tools.bus.messages import EXPIRES_HEADER
 from perhop.tools.bus.nats_connection import NatsClient
 from perhop.tools.bus.nats_stream import STREAM, ensure_stream
 from perhop.tools.bus.seldom import Seldom
@@ -27,6 +29,9 @@ from perhop.tools.bus.serving import Answer, Serving
 __all__ = ["NatsConsumer", "NatsService", "NatsSubscription", "Running"]
 
 _log = structlog.get_logger(__name__)
+
+CLOCKS_APART_S = 5.0
+"""How far the clocks of two machines may be apart before requests are taken for expired too early."""
 
 _FETCH_S = 5.0
 _RETRY_S = 1.0
@@ -121,6 +126,9 @@ class NatsService(Running):
                 await self._reply(request, answer)
 
             message = Message(request.subject, request.data, dict(request.headers or {}))
+            if _expired(message):
+                await reply(Answer(code="unavailable", message="the request came too late"))
+                return
             await self._serving.take(endpoint, message, reply)
 
         return handle
@@ -225,6 +233,14 @@ class NatsConsumer(Running):
         # An acknowledgement that gets lost makes the message come again; its id tells.
         with contextlib.suppress(nats.errors.Error, OSError):
             await message.ack()
+
+
+def _expired(message: Message) -> bool:
+    try:
+        expires = float(message.headers.get(EXPIRES_HEADER, "inf"))
+    except ValueError:
+        return False
+    return time.time() > expires + CLOCKS_APART_S
 
 
 def _message(message: Msg) -> Message:

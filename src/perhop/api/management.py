@@ -98,13 +98,16 @@ async def list_calls(request: Request, services: Use) -> list[CallSnapshot]:
     return [call.snapshot() for call in services.calls.live() if principal.sees(call.tenant)]
 
 
-@router.get("/calls/{call_id}", summary="One live call")
+@router.get("/calls/{call_id}", summary="One call, live or one of the last that ended")
 async def get_call(request: Request, services: Use, call_id: CallId) -> CallSnapshot:
-    """Figures of one call. The client secret that opened it may read them too."""
+    """Figures of one call; ``ended`` says why it is over. The client secret that opened it may read them while the
+    call lives. The last 200 calls that ended can be asked for until the process ends."""
     call = services.calls.get(call_id)
-    services.auth.require_call(request, call_id=call_id, tenant=call.tenant if call else None, scope="stats")
-    assert call is not None
-    return call.snapshot()
+    snapshot = call.snapshot() if call is not None else services.calls.ended(call_id)
+    tenant = snapshot.tenant if snapshot is not None else None
+    services.auth.require_call(request, call_id=call_id, tenant=tenant, scope="stats")
+    assert snapshot is not None
+    return snapshot
 
 
 @router.post("/calls/{call_id}/stats", status_code=204, summary="Report what the caller's browser measured")

@@ -1,6 +1,6 @@
 """Controllers over WebSocket: further clients of a call that somebody else is in, on whatever edge.
 
-Close codes: 1000 the call is over, and how is the reason; 1001 it reached its limit, or the server goes away; 1008
+Close codes: 1000 the call is over, and how is the reason; 1001 it reached a limit, or the server goes away; 1008
 ``slow_reader``: what waited for this controller passed the limit. Closing the socket leaves the call as it is.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket
 
 from perhop.call.call import Call
+from perhop.call.endings import ENDINGS
 from perhop.call.legs import EndReason
 from perhop.edges.socket import EventSocket, WebSocketLimits
 from perhop.realtime.audio import AudioChunk
@@ -20,7 +21,7 @@ from perhop.realtime.ids import IdFactory, new_id
 
 __all__ = ["Sideband"]
 
-_GOING_AWAY = frozenset({EndReason.SESSION_EXPIRED, EndReason.SHUTDOWN})
+_GOING_AWAY = 1001
 
 
 class Sideband:
@@ -69,7 +70,8 @@ class Sideband:
 
     def on_ended(self, reason: EndReason) -> None:
         """Closes after what was queued before."""
-        self._socket.close(1001 if reason in _GOING_AWAY else 1000, reason.value)
+        code = ENDINGS[reason].close_code
+        self._socket.close(code if code == _GOING_AWAY else 1000, reason.value)
 
     # -- from the socket ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Callers over WebSocket: each message is one event, audio travels as base64 inside it.
 
-Close codes: 1000 the call was ended; 1001 the session expired or the server goes away; 1008 ``slow_reader`` (what waits
-for the client passed the limit) or abuse; 1009 a message far over the limit; 1011 the model failed.
+How the call ended is the close: the code of :mod:`perhop.call.endings`, and the word itself as the reason. Besides,
+1008 ``slow_reader`` (what waits for the client passed the limit) and 1009 a message far over the limit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from starlette.websockets import WebSocket
 
+from perhop.call.endings import ENDINGS
 from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
 from perhop.edges.socket import EventSocket, WebSocketLimits
 from perhop.realtime.audio import AudioChunk
@@ -18,13 +19,6 @@ from perhop.realtime.events import ClientEvent, ServerEvent
 from perhop.realtime.ids import IdFactory, new_id
 
 __all__ = ["WebSocketLeg"]
-
-_CLOSE_CODES: dict[EndReason, int] = {
-    EndReason.CALLER_ABUSE: 1008,
-    EndReason.MODEL_FAILED: 1011,
-    EndReason.SESSION_EXPIRED: 1001,
-    EndReason.SHUTDOWN: 1001,
-}
 
 
 class WebSocketLeg:
@@ -86,7 +80,7 @@ class WebSocketLeg:
 
     def close(self, reason: EndReason) -> None:
         """Closes after what was queued before."""
-        self._socket.close(_CLOSE_CODES.get(reason, 1000), reason.value)
+        self._socket.close(ENDINGS[reason].close_code, reason.value)
 
     # -- from the socket ----------------------------------------------------------------------------------------------
 

@@ -202,7 +202,7 @@ class WebRTCLeg:
         self._stop()
         _log.info("leg closed", leg=self.id, reason=reason)
         if self._reports is not None:
-            self.peer.send_rtcp(self._reports.goodbye(self._time()))
+            self.peer.send_rtcp(self._reports.goodbye(self._time(), reason.value))
         if self._channel.close():
             self._finish_at = self._time() + LINGER
             self._arm()

@@ -74,10 +74,10 @@ class Reports:
         self.next_at = now + INTERVAL + SPREAD * _random()
         return pack_compound(self._report(now), SourceDescription.cname(self._sender.ssrc, self._cname))
 
-    def goodbye(self, now: float) -> bytes:
-        """The last compound packet."""
+    def goodbye(self, now: float, reason: str = "") -> bytes:
+        """The last compound packet; ``reason`` says why in one word."""
         cname = SourceDescription.cname(self._sender.ssrc, self._cname)
-        return pack_compound(self._report(now), cname, Goodbye([self._sender.ssrc]))
+        return pack_compound(self._report(now), cname, Goodbye([self._sender.ssrc], reason.encode()))
 
     def receive(self, packet: bytes, now: float) -> None:
         """Takes a compound packet of the caller, decrypted.

@@ -27,7 +27,8 @@ class Agent:
         fixed: the Realtime session fields this agent decides, locked for its callers (tools apart).
         defaults: session fields it starts with but leaves to its callers.
         tools: functions Perhop runs for the model, by name.
-        model: name of the kind of model leg.
+        model: name of the kind of model it talks through.
+        fallback_models: tried in this order when that one fails.
         greeting: said first when the caller is connected.
         samples: phrases to try, for people.
     """
@@ -39,9 +40,15 @@ class Agent:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, Tool] = field(default_factory=dict)
     model: str = "local"
+    fallback_models: tuple[str, ...] = ()
     greeting: str | None = None
     route: Literal["gateway", "direct"] = "gateway"
     samples: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All of them, in order of preference."""
+        return (self.model, *self.fallback_models)
 
     def lock(self, *, extensions: bool) -> SessionLock:
         """The lock on a session of this agent.
@@ -96,6 +103,7 @@ class AgentRegistry:
             defaults={"audio": {"input": {"transcription": {"model": "built-in"}}}},
             tools=dict(tools),
             model=settings.model,
+            fallback_models=settings.fallback_models,
             greeting=settings.greeting,
             route=settings.route,
             samples=settings.samples,

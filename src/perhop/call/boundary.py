@@ -6,7 +6,7 @@ everything passes unchanged.
 
 from __future__ import annotations
 
-from perhop.call.legs import ModelLeg, ModelSink
+from perhop.call.line import LineHost, ModelLine
 from perhop.realtime.events import ClientEvent
 from perhop.realtime.session import SessionConfig
 from perhop.tools.runner import ToolResult, ToolRunner
@@ -19,17 +19,35 @@ class Boundary:
     """The door of one call.
 
     Args:
-        model: the model session the call talks to.
+        model: the model the call talks to, over all its sessions.
         runner: what runs tools.
     """
 
-    def __init__(self, model: ModelLeg, runner: ToolRunner) -> None:
+    def __init__(self, model: ModelLine, runner: ToolRunner) -> None:
         self._model = model
         self._runner = runner
 
-    def open_model(self, sink: ModelSink, session: SessionConfig) -> None:
-        """Starts the model session with this configuration."""
-        self._model.start(sink, session)
+    def open_model(self, host: LineHost, session: SessionConfig) -> None:
+        """Starts the first model session with this configuration."""
+        self._model.start(host, session)
+
+    def suspend_model(self) -> None:
+        """Ends the model session until :meth:`resume_model`."""
+        self._model.suspend()
+
+    def resume_model(self) -> None:
+        """Opens a further model session, which is told the conversation."""
+        self._model.resume()
+
+    @property
+    def epoch(self) -> int:
+        """How many model sessions there were before the one in force."""
+        return self._model.epoch
+
+    @property
+    def model(self) -> str:
+        """The configured name of the model the conversation is with."""
+        return self._model.model
 
     def to_model(self, event: ClientEvent) -> None:
         """Sends one event to the model."""

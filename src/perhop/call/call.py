@@ -28,7 +28,10 @@ from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
-from perhop.call.observer import CallObserver, ErrorSide, ToolRun
+from perhop.call.line import Replacement
+from perhop.call.observer import CallObserver, ErrorSide, ToolRun, report_replacement
+from perhop.call.open_responses import OpenResponses
+from perhop.call.own_transcription import OwnTranscription
 from perhop.call.ownership import SessionLock, turn_detection
 from perhop.call.replies import Replies, Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
@@ -75,6 +78,7 @@ class Call:
         agent: None for a plain Realtime session, in which everything is the client's.
         lock: what of the session the agent decides.
         observer: told about figures and the end.
+        transcribe_with: what writes down the caller's words for a further model session, where one may follow.
         lifetime: begun already; without a limit unless given.
         clock: seconds, monotonic.
     """
@@ -88,8 +92,8 @@ class Call:
         agent: Agent | None,
         lock: SessionLock,
         tenant: str,
-        model: str,
         observer: CallObserver,
+        transcribe_with: str | None = None,
         lifetime: Lifetime | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
@@ -97,7 +101,6 @@ class Call:
         self.id = call_id
         self.agent = agent
         self.tenant = tenant
-        self.model = model
         self.transport = leg.transport
         self.lifetime = lifetime or Lifetime(clock=clock)
         self.history = History()
@@ -113,6 +116,8 @@ class Call:
         self._audio = EventAudio()
         self._session: Mapping[str, Any] | None = None
         self._coordinator = ResponseCoordinator(new_id)
+        self._open = OpenResponses(new_id)
+        self._transcription = OwnTranscription(transcribe_with)
         name = agent.name if agent else ""
         tools = ToolExecutor(
             boundary,
@@ -141,7 +146,7 @@ class Call:
         self.lifetime.watch(self._expire)
         self._leg.attach(self)
         self._observer.session_opened(self, self.model)
-        self._boundary.open_model(self, session)
+        self._boundary.open_model(self, self._transcription.first(session))
         self._log.info("call started", transport=self.transport, model=self.model)
 
     def on_caller_ready(self) -> None:
@@ -222,12 +227,13 @@ class Call:
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
         self.history.apply(event)
+        self._open.observe(event)
         requests, show = self._coordinator.observe(event, self._clock())
         if isinstance(event, SessionCreated | SessionUpdated):
             event = self._put_in_force(event)
         elif isinstance(event, ConversationItemRetrieved):
             event = self._audio.to_clients(event)
-        if show:
+        if show and not self._transcription.hides(event):
             self._tell(event)
         match event:
             case InputAudioBufferSpeechStarted():
@@ -246,6 +252,32 @@ class Call:
         """The model session ended by itself."""
         self._log.info("model session closed", reason=reason, detail=detail, fatal=fatal)
         self.hang_up(reason)
+
+    # -- from the line of model sessions ------------------------------------------------------------------------------
+
+    def busy(self) -> bool:
+        """Whether this is a bad moment to change the model session."""
+        playing = self._leg.clocked and bool(self.history.unplayed())
+        return playing or self._functions.running or self._coordinator.asking
+
+    def on_session_lost(self) -> None:
+        """The model session is gone: what it was saying ends here."""
+        self._coordinator.session_lost()
+        for event in self._open.close("model_session_lost", "The model's session ended before its response did."):
+            self.on_model_event(event)
+
+    def on_session_replaced(self, why: Replacement, *, epoch: int, lost: bool, gap_s: float) -> None:
+        """A model session is in force that knows the conversation."""
+        self._log = _log.bind(
+            call_id=self.id, tenant=self.tenant, agent=self.agent.name if self.agent else None, epoch=epoch
+        )
+        report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
+        answer = not self._functions.running
+        self._ask(self._coordinator.session_replaced(self._clock(), answer=answer))
+
+    def on_waiting(self) -> None:
+        """There has been no model session for a while."""
+        self._log.warning("no model session yet")
 
     # -- from outside -------------------------------------------------------------------------------------------------
 
@@ -274,6 +306,11 @@ class Call:
         self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns.count)
         self._observer.call_ended(self)
 
+    @property
+    def model(self) -> str:
+        """The configured name of the model that answers."""
+        return self._boundary.model
+
     def snapshot(self) -> CallSnapshot:
         """The figures of this call now."""
         return CallSnapshot(
@@ -290,7 +327,7 @@ class Call:
             interruptions=self._interruptions,
             tool_calls=self._functions.started,
             taps=len(self._taps),
-            epoch=0,
+            epoch=self._boundary.epoch,
             hop=self._leg.stats(),
             client=self._report,
             ended=self.ended,
@@ -328,7 +365,7 @@ class Call:
         event = self._audio.to_model(event)
         match event:
             case SessionUpdate():
-                self._boundary.to_model(event.model_copy(update={"session": self._lock.apply(event.session)}))
+                self._boundary.to_model(event.model_copy(update={"session": self._changes(event.session)}))
             case ResponseCreate():
                 self._ask(self._coordinator.from_client(event, self._clock(), client=reply))
             case ConversationItemCreate() if isinstance(event.item, FunctionCallOutputItem):
@@ -347,6 +384,10 @@ class Call:
                 self._drop_playout()
             case _:
                 self._boundary.to_model(event)
+
+    def _changes(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """What a client's update may change, as the model gets it."""
+        return self._transcription.update(self._lock.apply(session))
 
     def _ask(self, requests: list[ResponseCreate]) -> None:
         for request in requests:
@@ -370,7 +411,8 @@ class Call:
     def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
         """The session that is now in force decides who interrupts and who asks. It ends when the call must, whatever
         the model says of its own."""
-        self._session = session = {**event.session, "expires_at": self.lifetime.expires_at}
+        session = {**self._transcription.shown(event.session), "expires_at": self.lifetime.expires_at}
+        self._session = session
         self._audio.put_in_force(session)
         detection = turn_detection(session)
         self._interruptible = detection is not None and detection.get("interrupt_response") is not False

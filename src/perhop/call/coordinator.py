@@ -86,6 +86,7 @@ class ResponseCoordinator:
     _served: dict[str, _Live] = field(default_factory=dict)
     _outputs_pending: set[str] = field(default_factory=set)
     _outputs_added: set[str] = field(default_factory=set)
+    _cut_off: ResponseCreate | None = None
     _out_of_band_asked: int = 0
     _out_of_band: set[str] = field(default_factory=set)
 
@@ -165,15 +166,37 @@ class ResponseCoordinator:
         """The automatic response that was due did not come: let the others ask."""
         return self._release(now)
 
-    def forget(self) -> None:
-        """The model session is gone and with it everything it was asked; waiting requests stay."""
-        self._live = None
-        self._in_flight.clear()
-        self._served.clear()
-        self._speaking = False
+    @property
+    def asking(self) -> bool:
+        """Whether a request is on its way to the model."""
+        return bool(self._in_flight)
+
+    def session_lost(self) -> None:
+        """The model session is gone, with the answer it was giving or about to give."""
+        if self._live is not None or self._due_until is not None:
+            asked = self._live.request if self._live is not None else None
+            self._cut_off = ResponseCreate(response=asked.event.response if asked is not None else None)
         self._due_until = None
-        self._out_of_band_asked = 0
-        self._out_of_band.clear()
+        self._served.clear()
+
+    def session_replaced(self, now: float, *, answer: bool) -> list[ResponseCreate]:
+        """There is a model session again, which knows the conversation.
+
+        Args:
+            answer: whether the answer that was cut off is still wanted; not so when a tool's output will ask for one.
+
+        Returns:
+            What to send to the model now, in order: what was asked and had not begun, or else for the answer again.
+        """
+        again = [request.event for request in self._in_flight]
+        cut_off, self._cut_off = self._cut_off, None
+        if cut_off is not None and answer:
+            # As with tools, any response that begins from now on makes up for it.
+            marker = self.new_id("lost_")
+            self._outputs_added.add(marker)
+            event = cut_off.model_copy(update={"event_id": self.new_id("event_")})
+            self._waiting.appendleft(_Request(event, "tools", outputs=frozenset({marker})))
+        return again + self._release(now)
 
     # -- the rules ----------------------------------------------------------------------------------------------------
 

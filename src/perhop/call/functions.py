@@ -52,6 +52,11 @@ class FunctionCalls:
         self._tasks: set[asyncio.Task[None]] = set()
         self.started = 0
 
+    @property
+    def running(self) -> bool:
+        """Whether an output is still to come, from a tool of ours or from the client."""
+        return any(batch.running or batch.clients for batch in self._batches.values())
+
     def owns(self, function_call_id: str) -> bool:
         """Whether Perhop runs this call, so that no client may answer it."""
         return function_call_id in self._ours

@@ -48,11 +48,20 @@ class History:
     _order: list[str] = field(default_factory=list)
     _audio: dict[str, AudioEntry] = field(default_factory=dict)
     _heard_ms: dict[str, int] = field(default_factory=dict)
+    _received_bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def items(self) -> list[Item]:
         """The conversation, oldest first."""
         return [self._items[item_id] for item_id in self._order]
+
+    def get(self, item_id: str) -> Item | None:
+        """One item, if it is known."""
+        return self._items.get(item_id)
+
+    def received_ms(self, item_id: str) -> int:
+        """How much audio of an item came from the model, ms."""
+        return self._received_bytes.get(item_id, 0) // BYTES_PER_MS
 
     def heard_ms(self, item_id: str) -> int | None:
         """Where an interrupted item was cut, ms; None when it was heard to its end."""
@@ -79,6 +88,7 @@ class History:
             entry = AudioEntry(chunk.item_id, chunk.response_id, chunk.content_index)
             self._audio[chunk.item_id] = entry
         entry.received_bytes += len(chunk.audio)
+        self._received_bytes[chunk.item_id] = self._received_bytes.get(chunk.item_id, 0) + len(chunk.audio)
 
     def unplayed(self) -> list[AudioEntry]:
         """Items with audio whose playout has not been reported over."""
@@ -106,6 +116,7 @@ class History:
         if self._items.pop(item_id, None) is not None:
             self._order.remove(item_id)
         self._heard_ms.pop(item_id, None)
+        self._received_bytes.pop(item_id, None)
 
     def _write_down(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
         item = self._items.get(event.item_id)

@@ -12,6 +12,7 @@ from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
+from perhop.call.line import LinePolicy, ModelLine
 from perhop.call.observer import CallObserver, Observers
 from perhop.call.ownership import SessionLock
 from perhop.call.snapshot import CallSnapshot
@@ -51,6 +52,7 @@ class CallManager:
         max_calls: live calls; a further one is refused.
         max_call_s: how long a call may last; None for as long as it likes.
         observer: told what happens in every call.
+        policy: when model sessions are replaced, and how hard lost ones are tried again.
         clock: seconds, monotonic.
         wall: Unix time, s.
     """
@@ -64,6 +66,7 @@ class CallManager:
         max_calls: int = 500,
         max_call_s: float | None = None,
         observer: CallObserver | None = None,
+        policy: LinePolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         new_id: IdFactory = new_id,
@@ -74,6 +77,7 @@ class CallManager:
         self._max_calls = max_calls
         self._observer = Observers(_Forgetting(self._forget), observer or CallObserver())
         self._max_call_s = max_call_s
+        self._policy = policy or LinePolicy()
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
@@ -116,17 +120,18 @@ class CallManager:
             raise LimitExceededError("Perhop is shutting down and takes no new calls")
         if len(self._calls) >= self._max_calls:
             raise LimitExceededError(f"all {self._max_calls} calls of this server are taken; try again later")
-        kind = self._kind(agent)
+        kinds = self._kinds(agent)
         lock = self._lock(agent)
         config = self._configure(agent, session, model=model, lock=lock)
+        line = ModelLine(kinds, self._policy, clock=self._clock, wall=self._wall, new_id=self._new_id)
         call = Call(
             call_id or self._new_id("rtc_"),
             leg,
-            Boundary(kind.open(), self._runner),
+            Boundary(line, self._runner),
             agent=agent,
             lock=lock,
             tenant=tenant,
-            model=agent.model if agent else self._default_model,
+            transcribe_with=kinds[0].transcribe_with if kinds[0].remote else None,
             observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             clock=self._clock,
@@ -165,15 +170,16 @@ class CallManager:
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _kind(self, agent: Agent | None) -> ModelKind:
-        name = agent.model if agent else self._default_model
-        kind = self._models.get(name)
-        if kind is None:
-            raise UnknownModelError(f"no model {name!r} here; there are: {', '.join(self._models)}")
-        return kind
+    def _kinds(self, agent: Agent | None) -> list[ModelKind]:
+        """The models to try, in order of preference."""
+        names = agent.models if agent else (self._default_model,)
+        for name in names:
+            if name not in self._models:
+                raise UnknownModelError(f"no model {name!r} here; there are: {', '.join(self._models)}")
+        return [self._models[name] for name in names]
 
     def _lock(self, agent: Agent | None) -> SessionLock:
-        return agent.lock(extensions=self._kind(agent).extensions) if agent else SessionLock({})
+        return agent.lock(extensions=all(kind.extensions for kind in self._kinds(agent))) if agent else SessionLock({})
 
     @staticmethod
     def _configure(

@@ -14,8 +14,9 @@ from perhop.call.turns import Turn
 
 if TYPE_CHECKING:
     from perhop.call.call import Call
+    from perhop.call.line import Replacement
 
-__all__ = ["CallObserver", "ErrorSide", "Observers", "ToolRun", "Usage"]
+__all__ = ["CallObserver", "ErrorSide", "Observers", "ToolRun", "Usage", "report_replacement"]
 
 ErrorSide = Literal["client", "model", "call"]
 """Who is to blame for an ``error`` event: a client's own event, the model, or the call itself (limits, shutdown)."""
@@ -159,3 +160,25 @@ class Observers(CallObserver):
     def used(self, call: Call, usage: Usage) -> None:
         for each in self._all:
             each.used(call, usage)
+
+
+def report_replacement(observer: CallObserver, call: Call, why: Replacement, *, lost: bool, gap_s: float) -> None:
+    """Tells an observer that a model session came in force.
+
+    Args:
+        lost: something was under way in the one before.
+        gap_s: how long there was none.
+    """
+    if why == "start":
+        return
+    observer.session_closed(call, call.model)
+    observer.session_opened(call, call.model)
+    match why:
+        case "renewal":
+            observer.renewed(call, forced=lost, gap_s=gap_s)
+        case "reconnect":
+            observer.reconnected(call, seconds=gap_s, attempts=1)
+        case "failover":
+            observer.failed_over(call, call.model)
+        case "resume":
+            observer.resumed(call, seconds=gap_s)

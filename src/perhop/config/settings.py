@@ -169,7 +169,8 @@ class AgentSettings(Table):
         tools: ``"module:function"`` references to typed Python functions.
         turn_detection: as in the Realtime session; ``{}`` is not allowed, leave it out instead.
         greeting: said when the call starts, without the caller speaking first.
-        model: ``local`` (the built-in server) or ``echo``.
+        model: ``local`` (the built-in server), ``echo``, or the name of a ``[models.…]`` table.
+        fallback_models: tried in this order when that one fails.
         route: ``gateway`` (media passes through Perhop) or ``direct``.
         samples: phrases the page suggests to callers.
         session: further Realtime session fields that this agent fixes.
@@ -181,6 +182,7 @@ class AgentSettings(Table):
     instructions: str | None = None
     voice: str | None = None
     model: str = "local"
+    fallback_models: tuple[str, ...] = ()
     tools: tuple[ToolReference, ...] = ()
     turn_detection: dict[str, Any] | None = None
     greeting: str | None = None

@@ -25,6 +25,7 @@ from perhop.realtime.session_fields import (
 from perhop.realtime.wire import JsonObject, NullIsDefault, WireModel, clipped
 
 __all__ = [
+    "BUILT_IN",
     "DEFAULT_INSTRUCTIONS",
     "DEFAULT_MODEL",
     "MaxTokens",

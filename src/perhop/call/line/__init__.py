@@ -1,0 +1,9 @@
+"""One continuous conversation over successive model sessions: renewal, reconnection and failover, one mechanism."""
+
+from __future__ import annotations
+
+from perhop.call.line.host import LineHost, Replacement
+from perhop.call.line.line import ModelLine
+from perhop.call.line.policy import LinePolicy
+
+__all__ = ["LineHost", "LinePolicy", "ModelLine", "Replacement"]

@@ -1,0 +1,52 @@
+"""Which model to try, and when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from perhop.call.kinds import ModelKind
+from perhop.call.line.policy import LinePolicy
+
+__all__ = ["Candidates"]
+
+
+class Candidates:
+    """The models of a call in order of preference.
+
+    A model that fails is tried again up to ``policy.tries`` times in a row; one that refuses for good is tried once.
+    Then the next one's turn comes, and with none left the call must end. What worked last is what is tried next.
+    """
+
+    def __init__(self, kinds: Sequence[ModelKind], policy: LinePolicy) -> None:
+        self._kinds = list(kinds)
+        self._policy = policy
+        self._failures = 0
+        self._untried = len(kinds) - 1
+
+    @property
+    def current(self) -> ModelKind:
+        """The one to try."""
+        return self._kinds[0]
+
+    def succeeded(self) -> None:
+        """It works."""
+        self._failures = 0
+        self._untried = len(self._kinds) - 1
+
+    def failed(self, *, fatal: bool) -> float | None:
+        """It does not.
+
+        Returns:
+            Seconds to wait before trying :attr:`current`; None when there is nothing left to try.
+        """
+        self._failures += 1
+        if not fatal and self._failures < self._policy.tries:
+            return self._policy.backoff(self._failures)
+        if self._untried == 0:
+            return None
+        self._untried -= 1
+        self._failures = 0
+        tired = self._kinds.pop(0)
+        if not fatal:
+            self._kinds.append(tired)
+        return 0.0

@@ -1,0 +1,207 @@
+"""One model session of a call, and what its conversation holds of the call's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from perhop.call.kinds import ModelKind
+from perhop.call.legs import EndReason, ModelLeg
+from perhop.call.line.activity import Activity
+from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
+from perhop.realtime.events import (
+    ClientEvent,
+    ConversationItemAdded,
+    ConversationItemCreate,
+    ConversationItemCreated,
+    ConversationItemDelete,
+    ConversationItemDeleted,
+    ConversationItemDone,
+    ErrorEvent,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
+    ServerEvent,
+    SessionUpdate,
+    SessionUpdated,
+)
+from perhop.realtime.ids import IdFactory
+from perhop.realtime.items import ClientItem, Item
+from perhop.realtime.session import SessionConfig
+
+__all__ = ["Epoch", "EpochSink"]
+
+
+class EpochSink(Protocol):
+    """What an epoch tells its line."""
+
+    def on_epoch_event(self, epoch: Epoch, event: ServerEvent) -> None:
+        """Any event that is not the answer to what the epoch itself sent."""
+
+    def on_epoch_audio(self, epoch: Epoch, chunk: AudioChunk) -> None:
+        """Model audio."""
+
+    def on_epoch_closed(self, epoch: Epoch, reason: EndReason, detail: str, *, fatal: bool) -> None:
+        """The session ended by itself."""
+
+
+@dataclass(slots=True, eq=False)
+class Epoch:
+    """One model session; the sink of its leg.
+
+    Attributes:
+        number: how many sessions the call had before.
+        config: what it was opened or last configured with.
+        opened_at: when it was asked for, monotonic s.
+        began_at: when it was ready, monotonic s.
+        expires_at: when it says it ends, Unix time, s.
+        offset: position in the caller's audio at which this session's audio begins, bytes.
+        ready: the session exists and can be told things.
+        rebuilt: items made here out of the call's history; they are text, whatever they once were.
+    """
+
+    number: int
+    kind: ModelKind
+    config: SessionConfig
+    sink: EpochSink
+    activity: Activity
+    new_id: IdFactory
+    opened_at: float
+    began_at: float = 0.0
+    expires_at: float | None = None
+    offset: int = 0
+    ready: bool = False
+    rebuilt: dict[str, Item] = field(default_factory=dict)
+    leg: ModelLeg = field(init=False)
+    _retired: bool = False
+    _own: set[str] = field(default_factory=set)
+    _expected: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.leg = self.kind.open()
+
+    # -- from the leg -------------------------------------------------------------------------------------------------
+
+    def on_model_event(self, event: ServerEvent) -> None:
+        """Any event but audio; none is heard once the session was left."""
+        if not self._retired and not self._answers_us(event):
+            self.sink.on_epoch_event(self, event)
+
+    def on_model_audio(self, chunk: AudioChunk) -> None:
+        """Model audio; none is heard once the session was left."""
+        if not self._retired:
+            self.sink.on_epoch_audio(self, chunk)
+
+    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+        """The session ended by itself."""
+        if not self._retired:
+            self._retired = True
+            self.sink.on_epoch_closed(self, reason, detail, fatal=fatal)
+
+    # -- from the line ------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Asks for the session."""
+        self.leg.start(self, self.config)
+
+    def retire(self) -> None:
+        """The session is not needed any more, and not heard any more."""
+        self._retired = True
+        self.leg.close()
+
+    def configure(self, config: SessionConfig) -> None:
+        """Puts a configuration in force, unless it is."""
+        if config is self.config:
+            return
+        self.config = config
+        self._expected["session.updated", ""] += 1
+        self._send(SessionUpdate(session=_changeable(config)))
+
+    def catch_up(self, history: list[Item]) -> None:
+        """Makes the conversation of a session that is being prepared what the call's is."""
+        self.revise(history)
+        previous: str | None = None
+        for index, item in enumerate(history):
+            if item.id not in self.rebuilt:
+                at_end = all(later.id not in self.rebuilt for later in history[index:])
+                self._remember(item, None if at_end else previous or "root")
+            previous = item.id
+
+    def revise(self, history: list[Item]) -> None:
+        """Brings the items that were made here up to date."""
+        wanted = {item.id: item for item in history}
+        for item_id, item in list(self.rebuilt.items()):
+            if wanted.get(item_id) != item:
+                self._forget(item_id)
+                if item_id in wanted:
+                    place = [item.id for item in history].index(item_id)
+                    self._remember(wanted[item_id], history[place - 1].id if place else "root")
+
+    def on_call_time(self, event: ServerEvent) -> ServerEvent:
+        """The same event with its audio positions counted from the start of the call."""
+        shift = self.offset // BYTES_PER_MS
+        if not shift:
+            return event
+        match event:
+            case InputAudioBufferSpeechStarted():
+                return event.model_copy(update={"audio_start_ms": event.audio_start_ms + shift})
+            case InputAudioBufferSpeechStopped():
+                return event.model_copy(update={"audio_end_ms": event.audio_end_ms + shift})
+            case InputAudioBufferTimeoutTriggered():
+                shifted = {"audio_start_ms": event.audio_start_ms + shift, "audio_end_ms": event.audio_end_ms + shift}
+                return event.model_copy(update=shifted)
+            case _:
+                return event
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _answers_us(self, event: ServerEvent) -> bool:
+        """Whether this event answers what was sent here, and is no news to the call."""
+        match event:
+            case ConversationItemAdded() | ConversationItemDone():
+                return self._take(event.type, event.item.id or "")
+            case ConversationItemCreated():
+                return event.item.id in self.rebuilt
+            case ConversationItemDeleted():
+                if self._take(event.type, event.item_id):
+                    return True
+                self.rebuilt.pop(event.item_id, None)
+                return False
+            case SessionUpdated():
+                return self._take(event.type, "")
+            case ErrorEvent() if event.error.event_id in self._own:
+                self._own.discard(event.error.event_id)
+                return True
+            case _:
+                return False
+
+    def _take(self, name: str, item_id: str) -> bool:
+        if not self._expected[name, item_id]:
+            return False
+        self._expected[name, item_id] -= 1
+        return True
+
+    def _remember(self, item: Item, previous_item_id: str | None) -> None:
+        item_id = item.id or ""
+        self.rebuilt[item_id] = item
+        for name in ("conversation.item.added", "conversation.item.done"):
+            self._expected[name, item_id] += 1
+        self._send(ConversationItemCreate(item=cast("ClientItem", item), previous_item_id=previous_item_id))
+
+    def _forget(self, item_id: str) -> None:
+        del self.rebuilt[item_id]
+        self._expected["conversation.item.deleted", item_id] += 1
+        self._send(ConversationItemDelete(item_id=item_id))
+
+    def _send(self, event: ClientEvent) -> None:
+        event_id = self.new_id("event_")
+        self._own.add(event_id)
+        self.leg.send(event.model_copy(update={"event_id": event_id}))
+
+
+def _changeable(config: SessionConfig) -> dict[str, object]:
+    """A whole configuration as an update; the model is fixed when a session starts."""
+    session = config.to_dict()
+    session.pop("model", None)
+    return session

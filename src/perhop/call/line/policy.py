@@ -1,0 +1,55 @@
+"""When a model session is replaced, how hard a lost one is tried again, and what is kept meanwhile."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+__all__ = ["LinePolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinePolicy:
+    """Limits of a :class:`~perhop.call.line.line.ModelLine`; times in seconds.
+
+    Attributes:
+        margin_s: before a session's end, the takeover is forced.
+        lead_s: before the forced takeover, the next session is opened and waits for a quiet moment. Both shrink with
+            sessions that live for less than ten times as long.
+        tries: failures of one model in a row before the next one is tried.
+        backoff_s: before the second try; doubles from there.
+        backoff_max_s: where doubling ends.
+        ready_s: how long a new session may take until it can be used.
+        hold_after_s: how long the caller hears nothing before being told to wait.
+        history_tokens: about how much of the conversation a new session is given; the oldest turns are left out.
+        gap_audio_s: caller audio kept while there is no session, and in front of a manual commit.
+        tail_s: caller audio kept in which the model has found no speech yet; it may have found some by the next event.
+        transcript_wait_s: how long a turn's transcript is waited for before its audio is carried instead.
+        rng: spreads retries of many calls.
+    """
+
+    margin_s: float = 10.0
+    lead_s: float = 60.0
+    tries: int = 4
+    backoff_s: float = 0.2
+    backoff_max_s: float = 5.0
+    ready_s: float = 10.0
+    hold_after_s: float = 2.5
+    history_tokens: int = 16_000
+    gap_audio_s: float = 60.0
+    tail_s: float = 1.5
+    transcript_wait_s: float = 3.0
+    rng: random.Random = field(default_factory=random.Random, compare=False)
+
+    def backoff(self, failures: int) -> float:
+        """How long to wait after so many failures in a row: none after the first loss, then capped and jittered."""
+        if failures <= 1:
+            return 0.0
+        whole = min(self.backoff_max_s, self.backoff_s * 2.0 ** (failures - 2))
+        return whole * (0.5 + self.rng.random() / 2)
+
+    def takeover(self, life_s: float) -> tuple[float, float]:
+        """When to prepare and when to force the takeover of a session that lives so long, seconds from its start."""
+        margin = min(self.margin_s, life_s / 10)
+        lead = min(self.lead_s, life_s / 3)
+        return max(0.0, life_s - margin - lead), max(0.0, life_s - margin)

@@ -169,6 +169,7 @@ class UpstreamSession(WSListener):
         if event.get("type") == "input_audio_buffer.append":
             pcm = pybase64.b64decode(event["audio"], validate=True)
             self.appends.append(len(pcm))
+            self._upstream.changed.set()
             self.model.append(pcm)
             return
         self.events.append(event)

@@ -185,6 +185,7 @@ def _answer(
     services: Services, principal: Principal, offer: Offer, *, model: str | None, agent: str | None, dcid: int | None
 ) -> Response:
     """Joins the caller to a model and answers. No await from here on: what is checked stays true until it is done."""
+    services.admit()
     session = initial_session(principal, offer.session)
     chosen = choose_agent(services, principal, agent, session=session)
     model = session.get("model") or model

@@ -28,6 +28,10 @@ from perhop.telemetry.metrics import Metrics
 __all__ = ["AnsweredLeg", "Services", "SignallingEdge", "Use", "choose_agent", "initial_session"]
 
 
+RETRY_AFTER_S = 5
+"""What callers are told to wait who come while the process ends."""
+
+
 class AnsweredLeg(CallerLeg, Protocol):
     """A caller leg that came of an SDP offer."""
 
@@ -86,6 +90,21 @@ class Services:
                 f"Too many {what} from this address; try again in {wait:.0f} s.",
                 type_="rate_limit_exceeded",
                 headers={"Retry-After": str(max(1, round(wait)))},
+            )
+
+    def admit(self) -> None:
+        """Lets a new caller in.
+
+        Raises:
+            ApiError: 503 ``server_shutdown``, the process is about to end; ``Retry-After`` gives another one time.
+        """
+        if self.draining:
+            raise ApiError(
+                503,
+                "server_shutdown",
+                "This server is shutting down and takes no new calls; try again in a moment.",
+                type_="server_error",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
             )
 
     def start_call(

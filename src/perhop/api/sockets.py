@@ -124,6 +124,7 @@ def _join(websocket: WebSocket, services: Services, call: Call) -> tuple[_Connec
 
 def _start(websocket: WebSocket, services: Services, principal: Principal) -> tuple[_Connection, Callable[[], None]]:
     """Joins a caller to a model."""
+    services.admit()
     query = websocket.query_params
     given = parse_session({"type": "transcription"}) if query.get("intent") == "transcription" else {}
     session = initial_session(principal, given)

@@ -1,8 +1,8 @@
 """How calls end: for every reason what it means, and how the caller learns of it.
 
-An end that no client asked for is an ``error`` event first, on every transport. Then a WebSocket closes with a code and,
-as the reason of the close, the word itself; over WebRTC the word is the reason of the RTCP BYE, and the data channel
-closes. (The Realtime API has no event that says how a call ended, and stock clients get no event it does not have.)
+An end that no client asked for is an ``error`` event first, on every transport. Then a WebSocket closes with a code
+and, as the reason of the close, the word itself; over WebRTC the word is the reason of the RTCP BYE, and the data
+channel closes. (The Realtime API has no event that says how a call ended, and stock clients get no event it does not have.)
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable, Generator
+from types import FrameType
 from typing import TYPE_CHECKING
 
+import structlog
 import uvicorn
 
 from perhop.cli.protocols import BoundedHttp, BoundedWebSocket
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from perhop.api.services import Services
 
 __all__ = ["PerhopServer", "open_server"]
+
+_log = structlog.get_logger(__name__)
 
 _MESSAGE_MARGIN = 1 << 20
 """Above the limit at which we answer with an ``error``: only what is larger still makes uvicorn end the connection."""
@@ -36,7 +40,8 @@ class PerhopServer(uvicorn.Server):
         app: made by :func:`perhop.app.create_app`.
         listener: bound already.
         on_started: called with the base URL once calls are taken.
-        signals: end on SIGINT and SIGTERM; off inside another program.
+        signals: end on SIGINT and SIGTERM; off inside another program. The first one drains: no new calls, the live
+            ones go on for ``server.drain_s`` at most; a second one ends them at once. The process ends with 0.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class PerhopServer(uvicorn.Server):
         self._listener = listener
         self._on_started = on_started
         self._signals = signals
+        self._hurry = False
 
     @property
     def url(self) -> str:
@@ -104,11 +110,21 @@ class PerhopServer(uvicorn.Server):
         if services is not None:
             services.calls.drain()
             services.draining = True
-            await _until(lambda: self.force_exit or not services.calls.live(), timeout_s=self._settings.server.drain_s)
+            drain_s = self._settings.server.drain_s
+            _log.info("draining", live=len(services.calls.live()), drain_s=drain_s)
+            await _until(lambda: self._hurry or not services.calls.live(), timeout_s=drain_s)
             services.calls.close()
             # Close frames and last events are written by each connection's own task: let them finish.
             await _until(lambda: not self.server_state.tasks, timeout_s=_FLUSH_S)
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn calls it
+        """The first signal begins the end; any further one ends the wait for live calls.
+
+        uvicorn's own would raise the signal again at the end, and make an orderly end look like a death by signal.
+        """
+        self._hurry = self.should_exit
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

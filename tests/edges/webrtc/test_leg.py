@@ -231,7 +231,7 @@ def test_a_closing_leg_says_goodbye_and_tells_its_call_nothing() -> None:
         caller.leg.close(EndReason.API_HANGUP)
         await asyncio.sleep(0.1)
         last = parse_compound(caller.peer.reports[-1])
-        assert last[-1] == Goodbye([caller.heard[0][1].ssrc])
+        assert last[-1] == Goodbye([caller.heard[0][1].ssrc], b"api_hangup")
         assert not caller.peer.connected  # DTLS was closed as well
         heard = len(caller.heard)
         await asyncio.sleep(1)

@@ -1,6 +1,6 @@
 """Installs what a folder's package-lock.json names, with the Node and npm of this Python environment.
 
-``python tools/npm_ci.py FOLDER``: no package's scripts run (the folder's ``.npmrc`` says so); a failure says what to do.
+``python tools/npm_ci.py FOLDER``: no package's scripts run (the folder's ``.npmrc`` says so); errors say what to do.
 """
 
 from __future__ import annotations

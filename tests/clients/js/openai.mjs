@@ -1,0 +1,61 @@
+// The `openai` package in node. Its WebSocket speaks TLS only.
+import OpenAI from "openai";
+import { OpenAIRealtimeWS } from "openai/realtime/ws";
+
+import { Frames } from "./frames.mjs";
+
+const client = ({ url }) => new OpenAI({ apiKey: "sk-anything", baseURL: `${url}/v1`, maxRetries: 0 });
+
+/** A client that takes every frame and notes what it reports. */
+function connect(options, target) {
+  const frames = new Frames();
+  const troubles = [];
+  const rt = new OpenAIRealtimeWS(target, client(options));
+  rt.socket.on("message", (data) => frames.take(data));
+  rt.on("error", (error) => troubles.push(error.message));
+  const opened = new Promise((resolve, reject) => {
+    rt.socket.once("open", resolve);
+    rt.socket.once("error", reject);
+  });
+  return { rt, frames, opened, report: (more = {}) => ({ ...frames.report(), troubles, ...more }) };
+}
+
+/** Asks the same question in writing and aloud. */
+export async function turns({ speech, ...options }) {
+  const { rt, frames, opened, report } = connect(options, { model: "gpt-realtime" });
+  await opened;
+  const written = [];
+  rt.on("response.output_text.delta", ({ delta }) => written.push(delta));
+  rt.send({ type: "session.update", session: { type: "realtime", output_modalities: ["text"], tools: [tool] } });
+  const item = { type: "message", role: "user", content: [{ type: "input_text", text: "What can you do?" }] };
+  rt.send({ type: "conversation.item.create", item });
+  rt.send({ type: "response.create" });
+  await frames.next("response.done");
+  rt.send({ type: "input_audio_buffer.append", audio: speech });
+  const { response } = await frames.next("response.done");
+  const closed = new Promise((resolve) => rt.socket.once("close", resolve));
+  rt.close();
+  return report({ written: written.join(""), called: response.output.map(({ name, arguments: args }) => [name, args]), closeCode: await closed });
+}
+
+const tool = {
+  type: "function",
+  name: "get_weather",
+  description: "Tells the weather of a city.",
+  parameters: { type: "object", properties: { city: { enum: ["Oakland", "Berkeley"] } }, required: ["city"] },
+};
+
+/** A client secret for a page, as its server mints it. */
+export async function mint(options) {
+  const { value, session } = await client(options).realtime.clientSecrets.create({
+    expires_after: { anchor: "created_at", seconds: 60 },
+    session: { type: "realtime", model: "gpt-realtime" },
+  });
+  return { secret: value, type: session.type };
+}
+
+/** Ends a call over HTTP. */
+export async function hangUp({ callId, ...options }) {
+  await client(options).realtime.calls.hangup(callId);
+  return null;
+}

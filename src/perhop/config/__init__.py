@@ -6,6 +6,7 @@ Nothing is read at import. :func:`load_settings` reads once, at start; every par
 from __future__ import annotations
 
 from perhop.config.load import ConfigError, load_settings
+from perhop.config.models import UpstreamSettings
 from perhop.config.settings import (
     AgentSettings,
     BrainSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "TokenSettings",
+    "UpstreamSettings",
     "WebRTCSettings",
     "WebhookEventName",
     "WebhookSettings",

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from perhop.config.table import Table
 
 __all__ = ["BUILT_IN_MODELS", "UpstreamSettings"]
 
@@ -19,7 +21,7 @@ _OPENAI = "https://api.openai.com/v1"
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$")]
 
 
-class UpstreamSettings(BaseModel):
+class UpstreamSettings(Table):
     """One model; agents name it as ``model = "<name>"``.
 
     Attributes:
@@ -42,8 +44,6 @@ class UpstreamSettings(BaseModel):
         send_queue_bytes: what may wait for it; beyond it counts as lost too.
         max_message_bytes: the largest message it may send.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     kind: Literal["openai", "azure"] = "openai"
     url: str = _OPENAI

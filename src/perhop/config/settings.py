@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from perhop.config.bus import BusSettings
+from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 
@@ -68,6 +69,7 @@ class ServerSettings(Table):
         trusted_proxies: networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
         data: folder for what outlives the process; created on first use.
         drain_s: how long live calls may go on after SIGTERM.
+        default_model: of calls without an agent; ``local``, or the name of a ``[models.…]`` table.
     """
 
     host: str = "127.0.0.1"
@@ -77,6 +79,7 @@ class ServerSettings(Table):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     data: Path = Path(".perhop")
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    default_model: Name = "local"
 
     @model_validator(mode="after")
     def _certificate_and_key_come_together(self) -> Self:
@@ -310,6 +313,7 @@ class Settings(Table):
     """All settings. ``Settings()`` is the defaults; :func:`~perhop.config.load_settings` reads file and environment.
 
     Attributes:
+        models: Realtime models somewhere else, by the name that agents call them by.
         echo: also offer the agent ``echo``, which returns the caller's audio and text.
         file: the TOML file these settings came from, if any; set by the loader.
     """
@@ -324,6 +328,7 @@ class Settings(Table):
     mcp: McpSettings = McpSettings()
     bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
+    models: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -336,6 +341,20 @@ class Settings(Table):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what}: the name {twice[0]!r} is used twice")
+        return self
+
+    @model_validator(mode="after")
+    def _models_exist(self) -> Self:
+        taken = [name for name in BUILT_IN_MODELS if name in self.models]
+        if taken:
+            raise ValueError(f"models: {taken[0]!r} is built in; choose another name")
+        known = [*BUILT_IN_MODELS, *self.models]
+        named = [("server.default_model", self.server.default_model)]
+        for agent in self.agents:
+            named += [(f"agent {agent.name}", model) for model in (agent.model, *agent.fallback_models)]
+        for where, model in named:
+            if model not in known:
+                raise ValueError(f"{where}: there is no model {model!r}; there are: {', '.join(known)}")
         return self
 
     @property

@@ -25,6 +25,7 @@ from perhop.edges.webrtc import WebRTCEdge
 from perhop.errors import PerhopError
 from perhop.models.echo import EchoModel
 from perhop.models.local import LocalModel
+from perhop.models.upstreams import upstream_kind
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import ServerLimits
@@ -102,9 +103,14 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     calls = CallManager(
         {
             "local": ModelKind(lambda: _local_model(brain, settings.limits, mcp), extensions=True),
-            "echo": ModelKind(EchoModel),
+            "echo": ModelKind(EchoModel, name="echo"),
+            **{
+                name: upstream_kind(name, upstream, base_dir=settings.base_dir)
+                for name, upstream in settings.models.items()
+            },
         },
         runner,
+        default_model=settings.server.default_model,
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
         observer=Observers(_SecretsOfCalls(client_secrets), MetricsObserver(metrics), WebhookObserver(webhooks)),

@@ -22,6 +22,9 @@ from perhop.tools.guard.transport import GuardedTransport, OutgoingLimits, Resol
 __all__ = ["Guard", "OutgoingLimits"]
 
 _SAFE_TO_GET = ("GET", "HEAD")
+_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+"""Errors before the first byte of a request left."""
+
 _KEPT_ACROSS_HOSTS = ("accept", "accept-encoding", "accept-language", "user-agent")
 """Headers that say nothing about who asks; all others stay with the host they were meant for."""
 
@@ -100,10 +103,12 @@ class Guard:
                 return await self._follow(http, _request(http, method, url, headers, content), bounds.max_redirects)
         except TimeoutError:
             raise OutgoingTimeoutError(f"{_host(url)} did not answer completely in time.") from None
-        except httpx2.TimeoutException:
-            raise OutgoingTimeoutError(f"{_host(url)} did not answer in time.") from None
+        except httpx2.TimeoutException as error:
+            sent = not isinstance(error, _UNSENT)
+            raise OutgoingTimeoutError(f"{_host(url)} did not answer in time.", sent=sent) from None
         except httpx2.TransportError as error:
-            raise UnreachableError(f"{_host(url)} could not be reached: {type(error).__name__}.") from None
+            message = f"{_host(url)} could not be reached: {type(error).__name__}."
+            raise UnreachableError(message, sent=not isinstance(error, _UNSENT)) from None
         finally:
             if http is not self._shared:
                 await http.aclose()

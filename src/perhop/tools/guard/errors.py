@@ -17,15 +17,25 @@ __all__ = [
 
 
 class OutgoingError(PerhopError):
-    """Base of all errors of a guarded request. Messages name hosts, never paths, queries, headers or bodies."""
+    """Base of all errors of a guarded request. Messages name hosts, never paths, queries, headers or bodies.
+
+    Attributes:
+        sent: False when the request certainly reached nobody.
+    """
+
+    sent = True
 
 
 class RefusedUrlError(OutgoingError):
     """Not a URL that may be asked at all: another scheme than http or https, no host, or credentials inside."""
 
+    sent = False
+
 
 class RefusedAddressError(OutgoingError):
     """The host has no address that may be reached; nothing was sent."""
+
+    sent = False
 
 
 class RedirectError(OutgoingError):
@@ -43,6 +53,14 @@ class ResponseTooLargeError(OutgoingError, LimitExceededError):
 class OutgoingTimeoutError(OutgoingError):
     """No complete answer in time."""
 
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
 
 class UnreachableError(OutgoingError):
     """No such host, no connection, or the connection broke."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent

@@ -27,7 +27,7 @@ from perhop.realtime.session import SessionConfig
 from perhop.realtime.wire import JsonObject
 from perhop.tools.jsonschema import without_extensions
 
-__all__ = ["RemoteSession"]
+__all__ = ["RemoteSession", "session_for_model"]
 
 _PCM: JsonObject = {"type": "audio/pcm", "rate": 24_000}
 _BUILT_IN = "built-in"
@@ -77,9 +77,7 @@ class RemoteSession:
         if isinstance(event, SessionUpdate):
             event_id = event.event_id or self._new_id("event_")
             self._pending.append(_Pending(event_id, _formats_in(event.session)))
-            return event.model_copy(
-                update={"event_id": event_id, "session": self._session_to_model(dict(event.session))}
-            )
+            return event.model_copy(update={"event_id": event_id, "session": self._session_to_model(event.session)})
         if isinstance(event, ResponseCreate) and event.response is not None:
             return self._response_to_model(event)
         return event
@@ -124,24 +122,14 @@ class RemoteSession:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _session_to_model(self, session: JsonObject) -> JsonObject:
-        if isinstance(session.get("tools"), list):
-            session["tools"] = [_plain_tool(tool) for tool in session["tools"]]
-        audio = session.get("audio")
-        if not isinstance(audio, Mapping):
-            return session
-        audio = dict(audio)
-        for name in _DIRECTIONS:
-            part = audio.get(name)
-            if isinstance(part, Mapping) and "format" in part:
-                audio[name] = {**part, "format": _PCM}
-        heard = audio.get("input")
-        if isinstance(heard, Mapping) and isinstance(transcription := heard.get("transcription"), Mapping):
-            model = transcription.get("model", _BUILT_IN)
-            named = self._transcription_model if model == _BUILT_IN else model
-            audio["input"] = {**heard, "transcription": {**transcription, "model": named}}
-        session["audio"] = audio
-        return session
+    def _session_to_model(self, session: Mapping[str, Any]) -> JsonObject:
+        plain = session_for_model(dict(session), transcription_model=self._transcription_model)
+        audio = plain.get("audio")
+        if isinstance(audio, dict):
+            for part in audio.values():
+                if isinstance(part, dict) and "format" in part:
+                    part["format"] = _PCM
+        return plain
 
     def _response_to_model(self, event: ResponseCreate) -> ResponseCreate:
         """One response has the format of its session: the answer to a request cannot be told from others in time."""
@@ -155,6 +143,22 @@ class RemoteSession:
         if isinstance(sound, dict):
             sound.pop("format", None)
         return event.model_copy(update={"response": type(params).model_validate(whole)})
+
+
+def session_for_model(session: JsonObject, *, transcription_model: str) -> JsonObject:
+    """A ``session`` object, complete or in part, without what only the built-in model understands; a copy."""
+    session = dict(session)
+    if isinstance(session.get("tools"), list):
+        session["tools"] = [_plain_tool(tool) for tool in session["tools"]]
+    audio = session.get("audio")
+    if not isinstance(audio, Mapping):
+        return session
+    audio = {name: dict(part) if isinstance(part, Mapping) else part for name, part in audio.items()}
+    heard = audio.get("input")
+    if isinstance(heard, dict) and isinstance(transcription := heard.get("transcription"), Mapping):
+        model = transcription.get("model", _BUILT_IN)
+        heard["transcription"] = {**transcription, "model": transcription_model if model == _BUILT_IN else model}
+    return {**session, "audio": audio}
 
 
 def _plain_tool(tool: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from perhop import __version__
 from perhop.api.addresses import is_loopback_host
 from perhop.api.app import create_api
 from perhop.api.client_secrets import ClientSecretStore
@@ -18,9 +19,18 @@ from perhop.call.agents import AgentRegistry
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, ModelKind
 from perhop.call.observer import CallObserver, Observers
+from perhop.call.observers.hops import HopObserver
 from perhop.call.observers.metrics import MetricsObserver
 from perhop.call.observers.webhooks import WebhookObserver
-from perhop.config import AgentSettings, ConfigError, LimitSettings, McpSettings, Settings, WebRTCSettings
+from perhop.config import (
+    AgentSettings,
+    ConfigError,
+    LimitSettings,
+    McpSettings,
+    Settings,
+    TelemetrySettings,
+    WebRTCSettings,
+)
 from perhop.edges.webrtc import WebRTCEdge
 from perhop.errors import PerhopError
 from perhop.models.echo import EchoModel
@@ -29,6 +39,7 @@ from perhop.models.upstreams import upstream_kind
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import ServerLimits
+from perhop.telemetry.loop_lag import LoopLag
 from perhop.telemetry.metrics import Metrics
 from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.mcp.provider import McpProvider
@@ -37,6 +48,7 @@ from perhop.tools.runner import ToolRunner
 from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender
 
 if TYPE_CHECKING:
+    from perhop.telemetry.traces import Traces
     from perhop.tools.mcp.connector import McpConnector
 
 __all__ = ["create_app"]
@@ -95,6 +107,14 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     mcp = _mcp_provider(settings.mcp, guard)
     if mcp is not None:
         stack.push_async_callback(mcp.close)
+    hops = HopObserver()
+    observers: list[CallObserver] = [MetricsObserver(metrics), hops, WebhookObserver(webhooks)]
+    traces = _traces(settings.telemetry)
+    if traces is not None:
+        from perhop.call.observers.traces import TraceObserver
+
+        stack.push_async_callback(traces.close)
+        observers.append(TraceObserver(traces.tracer))
     runner = ToolRunner()
     stack.push_async_callback(runner.close)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
@@ -113,10 +133,14 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         default_model=settings.server.default_model,
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
-        observer=Observers(_SecretsOfCalls(client_secrets), MetricsObserver(metrics), WebhookObserver(webhooks)),
+        observer=Observers(_SecretsOfCalls(client_secrets), *observers),
     )
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
+    hops.watch(calls.live, metrics.registry)
+    lag = LoopLag(metrics.registry)
+    lag.start()
+    stack.callback(lag.close)
     return Services(
         settings=settings,
         calls=calls,
@@ -126,6 +150,19 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         metrics=metrics,
         missing=lambda: () if brain.ready else ("speech engines",),
     )
+
+
+def _traces(settings: TelemetrySettings) -> Traces | None:
+    """Where spans go, if anywhere; only then its packages are needed."""
+    if settings.otlp_url is None:
+        return None
+    try:
+        from perhop.telemetry.traces import Traces
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("perhop"):
+            raise
+        raise ConfigError("telemetry.otlp_url needs OpenTelemetry: pip install 'perhop[telemetry]'") from None
+    return Traces(settings, version=__version__)
 
 
 def _mcp_provider(settings: McpSettings, guard: Guard) -> McpConnector | None:

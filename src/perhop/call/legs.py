@@ -45,7 +45,12 @@ class Position:
 
 @dataclass(slots=True)
 class HopStats:
-    """Quality of the hop between a caller and its edge, as known now; None where nothing was measured yet."""
+    """Quality of the hop between a caller and its edge, as known now; None where nothing was measured yet.
+
+    Attributes:
+        gaps: silences of more than 30 ms within a response, because the model's audio came too late.
+        added_delay_ms: what waiting for late packets adds to the caller's audio now.
+    """
 
     rtt_ms: float | None = None
     jitter_ms: float | None = None
@@ -54,6 +59,7 @@ class HopStats:
     packets_late: int = 0
     frames_concealed: int = 0
     packets_sent: int = 0
+    gaps: int = 0
     remote_packets_lost: int | None = None
     remote_jitter_ms: float | None = None
     added_delay_ms: float = 0.0

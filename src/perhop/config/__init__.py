@@ -25,6 +25,7 @@ from perhop.config.settings import (
     WebRTCSettings,
 )
 from perhop.config.store import StoreSettings
+from perhop.config.telemetry import TelemetrySettings
 
 __all__ = [
     "AgentSettings",
@@ -40,6 +41,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "TelemetrySettings",
     "TokenSettings",
     "UpstreamSettings",
     "WebRTCSettings",

@@ -20,6 +20,7 @@ from perhop.config.bus import BusSettings
 from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
+from perhop.config.telemetry import TelemetrySettings
 
 __all__ = [
     "AgentSettings",
@@ -233,7 +234,7 @@ class LimitSettings(Table):
     """
 
     max_calls: Annotated[int, Field(ge=1)] = 500
-    max_call_s: Annotated[int, Field(ge=10, le=86_400)] = 1800
+    max_call_s: Annotated[int, Field(ge=1, le=86_400)] = 1800
     max_message_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 21 << 20
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
     max_sdp_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 << 10
@@ -324,6 +325,7 @@ class Settings(Table):
     tokens: TokenSettings = TokenSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     outgoing: OutgoingSettings = OutgoingSettings()
     mcp: McpSettings = McpSettings()
     bus: BusSettings = BusSettings()

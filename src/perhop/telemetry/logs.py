@@ -48,6 +48,8 @@ _QUIET_LIBRARIES = (
     "uvicorn",
     "uvicorn.error",
     "httpcore",
+    "opentelemetry",
+    "urllib3",
     "httpcore2",
     "httpx",
     "httpx2",

@@ -189,6 +189,7 @@ class WebRTCLeg:
             packets_late=received.late,
             frames_concealed=received.frames_concealed,
             packets_sent=self._sender.packets,
+            gaps=self._sender.gaps,
             remote_packets_lost=reports.remote_lost if reports else None,
             remote_jitter_ms=reports.remote_jitter_ms if reports else None,
             added_delay_ms=received.added_delay_ms,

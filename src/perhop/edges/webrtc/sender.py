@@ -21,6 +21,9 @@ FRAMES_PER_S = 1000 // FRAME_MS
 TAIL_FRAMES = 10
 """200 ms of silence follow the last audio, so that the caller's concealment has nothing to invent; then nothing."""
 
+GAP_S = 0.03
+"""Silence within a response that counts as a gap."""
+
 SILENCE = bytes(FRAME_BYTES)
 G711_RATE = 8000
 
@@ -51,12 +54,15 @@ class AudioSender:
     Attributes:
         ssrc: of the stream.
         packets, octets: sent; octets are payload bytes.
+        gaps: silences of more than :data:`GAP_S` within a response.
     """
 
     __slots__ = (
         "_anchor",
         "_base",
         "_codec",
+        "_cut",
+        "_dry_at",
         "_encode",
         "_encoder",
         "_index",
@@ -70,6 +76,7 @@ class AudioSender:
         "_state",
         "_step",
         "_tail",
+        "gaps",
         "octets",
         "packets",
         "ssrc",
@@ -88,6 +95,9 @@ class AudioSender:
         self.ssrc = ssrc
         self.packets = 0
         self.octets = 0
+        self.gaps = 0
+        self._cut: str | None = None
+        self._dry_at = 0.0
         self._codec = codec
         self._playout = playout
         self._pacer = pacer
@@ -116,6 +126,7 @@ class AudioSender:
             return
         frame = self._playout.pull()
         if frame is not None:
+            self._note_gap(now)
             if self._state == "idle":
                 self._begin(now)
             self._state = "flowing"
@@ -132,6 +143,8 @@ class AudioSender:
             goes_on = self._run_dry(now)
         else:
             goes_on = True
+            if self._state == "dry":
+                self._note_gap(now)
             self._state = "flowing"
             self._emit(frame, now)
         if playout.events:
@@ -194,11 +207,18 @@ class AudioSender:
         )
         self._marker = False
 
+    def _note_gap(self, now: float) -> None:
+        """Counts the silence that ends now, if it was one within a response."""
+        if self._cut is not None and self._cut == self._playout.audible and now - self._dry_at > GAP_S:
+            self.gaps += 1
+        self._cut = None
+
     def _run_dry(self, now: float) -> bool:
         """Nothing to play in this turn."""
         if self._state == "flowing":
             self._state = "dry"
             self._tail = TAIL_FRAMES
+            self._cut, self._dry_at = self._playout.audible, now
             if self._playout.audible is not None:
                 return True  # more will come; if it comes within this frame's time, nobody hears the difference
         if self._tail == 0:

@@ -7,10 +7,10 @@ A folder that wants them says ``from tests.store.databases import *`` in its ``c
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from tests.store.postgres import PostgresServer, find_program
 
 from perhop.config import StoreSettings
@@ -56,13 +56,14 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """An open, empty database of either kind; what it needs of tables, a test makes by ``upgrade``."""
-    async for opened in open_database(database_url):
+    async with open_database(database_url) as opened:
         yield opened
 
 
-async def open_database(url: str) -> AsyncIterator[Database]:
-    """Opens what is at this address, and closes it."""
-    opened = await Database.open(StoreSettings(url=SecretStr(url)))
+@asynccontextmanager
+async def open_database(url: str, **settings: object) -> AsyncIterator[Database]:
+    """Opens what is at this address, with these further settings, and closes it."""
+    opened = await Database.open(StoreSettings.model_validate({"url": url, **settings}))
     try:
         yield opened
     finally:

@@ -140,7 +140,7 @@ async def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "perhop.db", "sqlite://", "sqlite:///:memory:", "postgresql:x"])
 def test_addresses_that_name_no_database_of_ours_are_refused_by_the_settings(url: str) -> None:
-    with pytest.raises(ValidationError, match="must begin with|needs the path"):
+    with pytest.raises(ValidationError, match=r"must begin with|needs the path"):
         StoreSettings(url=SecretStr(url))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from perhop.errors import PerhopError
 
-__all__ = ["NotMigratedError", "StoreDownError", "StoreError", "is_down"]
+__all__ = ["NotMigratedError", "StoreDownError", "StoreError", "is_down", "is_refused"]
 
 _SQLITE_DOWN = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
@@ -50,3 +50,10 @@ def is_down(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_POSTGRES_DOWN)
     return isinstance(error, asyncpg.InterfaceError)
+
+
+def is_refused(error: DBAPIError) -> bool:
+    """Whether this error says that the values, rather than the statement or the database, are wrong."""
+    code = getattr(error.orig, "sqlstate", None) or ""
+    # Some of asyncpg's errors of data arrive without their class.
+    return isinstance(error, DataError | IntegrityError) or str(code).startswith(("22", "23"))

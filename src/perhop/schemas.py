@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from perhop.store import Database, Schema, check, current, upgrade
 from perhop.store.models import SCHEMA as CORE
+from perhop.tools.effects.tables import SCHEMA as EFFECTS
 
 __all__ = ["SCHEMAS", "prepare"]
 
-SCHEMAS: tuple[Schema, ...] = (CORE,)
+SCHEMAS: tuple[Schema, ...] = (CORE, EFFECTS)
 """In the order they are made; removed in the opposite one."""
 
 

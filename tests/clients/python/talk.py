@@ -53,14 +53,23 @@ class Talk:
     def __init__(self, session: RealtimeSession) -> None:
         self.session = session
         self.events: list[RealtimeSessionEvent] = []
+        self.over = asyncio.Event()
+        """Set once the session has ended."""
         self._news = asyncio.Event()
         self._read = 0
 
     async def listen(self) -> None:
         """Remembers events until the session is over."""
-        async for event in self.session:
-            self.events.append(event)
-            self._news.set()
+        try:
+            async for event in self.session:
+                self.events.append(event)
+                self._news.set()
+        finally:
+            self.over.set()
+
+    def rewind(self) -> None:
+        """Looks from the beginning again."""
+        self._read = 0
 
     async def until(self, wanted: Callable[[RealtimeSessionEvent], bool]) -> Any:
         """The next event that is wanted."""
@@ -142,7 +151,7 @@ async def talk(
     config: dict[str, Any] = {
         "url": socket_url(server, f"call_id={call_id}" if call_id else query),
         "api_key": "sk-anything",
-        "initial_model_settings": {"model_name": "gpt-realtime", **settings},
+        "initial_model_settings": settings,
     }
     if player is not None:
         config["playback_tracker"] = player
@@ -156,6 +165,7 @@ async def talk(
         # The configuration of the agent, then, after session.created, that of tracing.
         for _ in range(2):
             await conversation.frame("session.updated")
+        conversation.rewind()
         yield conversation
         assert len(conversation.errors()) == errors, conversation.errors()
     await listening

@@ -20,6 +20,7 @@ from perhop.edges.websocket import WebSocketLeg
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.ids import new_id
 from perhop.realtime.session import parse_session
+from perhop.telemetry.context import keep_log_context
 
 __all__ = ["router"]
 
@@ -114,6 +115,7 @@ def _controlled(websocket: WebSocket, services: Services, call_id: str) -> Call:
 
 def _join(websocket: WebSocket, services: Services, call: Call) -> tuple[_Connection, Callable[[], None]]:
     """Attaches a controller to a live call."""
+    keep_log_context(call_id=call.id, tenant=call.tenant)
     audio = _flag(websocket, "audio")
     try:
         sideband = Sideband(websocket, call, audio=audio, limits=_limits(services), clock=services.clock)
@@ -135,6 +137,8 @@ def _start(websocket: WebSocket, services: Services, principal: Principal) -> tu
             leg, principal, agent=agent, session=session, model=query.get("model") or session.get("model")
         )
         spending.commit(call.id)
+    # This task, and the reader and writer of the socket, serve no other call.
+    keep_log_context(call_id=call.id, tenant=call.tenant)
     return leg, lambda: call.hang_up(EndReason.CALLER_NEVER_CONNECTED)
 
 

@@ -62,6 +62,7 @@ from perhop.realtime.events import (
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import FunctionCallOutputItem
 from perhop.realtime.session import SessionConfig
+from perhop.telemetry.context import log_context
 
 __all__ = ["Call"]
 
@@ -137,16 +138,18 @@ class Call:
         self._turns = TurnWatch(clocked=leg.clocked)
         self._responses = self._interruptions = 0
         self._report = ClientReport()
-        self._log = _log.bind(call_id=call_id, tenant=tenant, agent=name or None)
+        self._log = _log.bind(call_id=call_id, tenant=tenant, agent=name or None, epoch=0)
 
     # -- from the caller ----------------------------------------------------------------------------------------------
 
     def start(self, session: SessionConfig) -> None:
         """Opens the model session with this configuration and joins the legs."""
-        self.lifetime.watch(self._expire)
-        self._leg.attach(self)
-        self._observer.session_opened(self, self.model)
-        self._boundary.open_model(self, self._transcription.first(session))
+        # Tasks, timers and connections that begin in here log under the name of this call for as long as they live.
+        with log_context(call_id=self.id, tenant=self.tenant, agent=self.agent.name if self.agent else None):
+            self.lifetime.watch(self._expire)
+            self._leg.attach(self)
+            self._observer.session_opened(self, self.model)
+            self._boundary.open_model(self, self._transcription.first(session))
         self._log.info("call started", transport=self.transport, model=self.model)
 
     def on_caller_ready(self) -> None:
@@ -268,9 +271,7 @@ class Call:
 
     def on_session_replaced(self, why: Replacement, *, epoch: int, lost: bool, gap_s: float) -> None:
         """A model session is in force that knows the conversation."""
-        self._log = _log.bind(
-            call_id=self.id, tenant=self.tenant, agent=self.agent.name if self.agent else None, epoch=epoch
-        )
+        self._log = self._log.bind(epoch=epoch)
         report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
         answer = not self._functions.running
         self._ask(self._coordinator.session_replaced(self._clock(), answer=answer))

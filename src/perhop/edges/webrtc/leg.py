@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from perhop.call.legs import CallerSink, EndReason, HopStats, Position, Transport
 from perhop.edges.webrtc.channel import LABEL, EventChannel
@@ -28,6 +29,7 @@ from perhop.media.sdp import Offer
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import ClientEvent, ServerEvent
 from perhop.realtime.ids import IdFactory
+from perhop.telemetry.context import with_context
 
 __all__ = ["LegContext", "WebRTCLeg"]
 
@@ -82,6 +84,7 @@ class WebRTCLeg:
     def __init__(self, offer: Offer, answer: Answer, *, ice: IceLite, dcid: int | None, context: LegContext) -> None:
         now = context.loop.time()
         self.id = context.new_id("leg_")
+        self._log: FilteringBoundLogger = _log.bind(leg=self.id)
         self.answer_sdp = answer.write(offer)
         self.wake_at = NEVER
         self._context = context
@@ -135,6 +138,7 @@ class WebRTCLeg:
     def attach(self, sink: CallerSink) -> None:
         """Names the call; what the caller said before is told now."""
         self._sink = sink
+        self._log = with_context(self._log)
         if self._is_ready:
             sink.on_caller_ready()
         early, self._early = self._early, []
@@ -153,7 +157,7 @@ class WebRTCLeg:
         try:
             self._playout.push(chunk)
         except LimitExceededError as error:
-            _log.warning("model audio was cut off", leg=self.id, reason=str(error))
+            self._log.warning("model audio was cut off", reason=str(error))
         self._sender.poke(self._time())
 
     def end_audio(self, response_id: str) -> None:
@@ -201,7 +205,7 @@ class WebRTCLeg:
             self._sink = None
             return
         self._stop()
-        _log.info("leg closed", leg=self.id, reason=reason)
+        self._log.info("leg closed", reason=reason)
         if self._reports is not None:
             self.peer.send_rtcp(self._reports.goodbye(self._time(), reason.value))
         if self._channel.close():
@@ -248,7 +252,7 @@ class WebRTCLeg:
         try:
             self._reports.receive(packet, now)
         except RtcpError as error:
-            _log.debug("malformed RTCP", leg=self.id, reason=str(error))
+            self._log.debug("malformed RTCP", reason=str(error))
 
     def on_peer_channel(self, channel: Channel) -> None:
         """A data channel is open."""
@@ -356,7 +360,7 @@ class WebRTCLeg:
         """The caller is gone, or must go; the call is told, but never while it is itself calling."""
         if self._is_closed:
             return
-        _log.info("caller gone", leg=self.id, reason=reason, detail=detail)
+        self._log.info("caller gone", reason=reason, detail=detail)
         self._stop()
         self._context.loop.call_soon(self._end_now, reason)
 

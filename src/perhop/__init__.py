@@ -13,10 +13,21 @@ if TYPE_CHECKING:
     from perhop.tools.errors import ToolError, ToolUnavailableError
     from perhop.tools.schema import Slot
     from perhop.tools.tool import Tool, ToolContext, tool
+    from perhop.workers.sdk import Worker, WorkerContext
 
     __version__: str
 
-__all__ = ["Slot", "Tool", "ToolContext", "ToolError", "ToolUnavailableError", "__version__", "tool"]
+__all__ = [
+    "Slot",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolUnavailableError",
+    "Worker",
+    "WorkerContext",
+    "__version__",
+    "tool",
+]
 
 _HOME = {
     "Slot": "perhop.tools.schema",
@@ -24,6 +35,8 @@ _HOME = {
     "ToolContext": "perhop.tools.tool",
     "ToolError": "perhop.tools.errors",
     "ToolUnavailableError": "perhop.tools.errors",
+    "Worker": "perhop.workers.sdk",
+    "WorkerContext": "perhop.workers.sdk",
     "tool": "perhop.tools.tool",
 }
 

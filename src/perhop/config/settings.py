@@ -21,6 +21,7 @@ from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 from perhop.config.telemetry import TelemetrySettings
+from perhop.config.worker import WorkerSettings
 
 __all__ = [
     "AgentSettings",
@@ -330,6 +331,7 @@ class Settings(Table):
     mcp: McpSettings = McpSettings()
     bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
+    worker: WorkerSettings = WorkerSettings()
     models: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()

@@ -16,6 +16,7 @@ from perhop.tools.bus.base import (
     Service,
     ServiceInfo,
 )
+from perhop.tools.bus.discovery import ToolOffer, announcement, discover
 from perhop.tools.bus.errors import (
     BusBusyError,
     BusDownError,
@@ -54,7 +55,10 @@ __all__ = [
     "Responder",
     "Service",
     "ServiceInfo",
+    "ToolOffer",
+    "announcement",
     "call_subject",
+    "discover",
     "open_bus",
     "tool_subject",
 ]

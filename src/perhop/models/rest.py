@@ -159,7 +159,7 @@ class ModelRest:
         }
         query = {"dcid": str(dcid)} if dcid is not None else {}
         response = await self._post("calls", files=parts, params=query)
-        call_id = response.headers.get("Location", "").rstrip("/").rpartition("/")[2].partition("?")[0]
+        call_id = response.headers.get("Location", "").rpartition("/")[2].partition("?")[0]
         if not _CALL_ID.fullmatch(call_id):
             raise ModelRestError("the model's answer names no call", fatal=True)
         return ModelAnswer(response.text, call_id)

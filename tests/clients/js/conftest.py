@@ -147,7 +147,7 @@ async def quiet_page(application: str, tmp_path_factory: pytest.TempPathFactory)
 async def speaking_page(application: str, tmp_path: Path) -> AsyncIterator[Page]:
     """An application whose user asks, and asks again while the answer is spoken."""
     microphone = tmp_path / "microphone.wav"
-    script = [(1.0, "What is the weather in Oakland"), (6.0, "What is the weather in Berkeley")]
+    script = [(3.0, "What is the weather in Oakland"), (8.5, "What is the weather in Berkeley")]
     microphone_file(microphone, script, seconds=30)
     async with _open_application(application, microphone) as page:
         yield page

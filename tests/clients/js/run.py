@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MISSING", "bundle", "in_node"]
+__all__ = ["MISSING", "bundle", "in_node", "script_in_node"]
 
 FOLDER = Path(__file__).parent
 
@@ -47,6 +47,11 @@ async def in_node(module: str, function: str, *, trust: Path | None = None, **op
     return json.loads(
         await _run(FOLDER / "node.mjs", module, function, given=json.dumps(options).encode(), environment=environment)
     )
+
+
+async def script_in_node(source: str) -> str:
+    """Runs a module that can import the packages; what it prints."""
+    return (await _run("--input-type=module", "-", given=source.encode())).decode()
 
 
 async def bundle(into: Path) -> Path:

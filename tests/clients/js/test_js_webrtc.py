@@ -57,7 +57,7 @@ async def test_agents_hears_the_microphone_runs_its_tool_answers_aloud_and_lets_
     await start(speaking_page, server, "Agents")
     report = await webrtc(speaking_page, "spokenTurnAndBargeIn")
     assert_clean(report)
-    assert report["asked"] == [{"city": "Oakland"}, {"city": "Berkeley"}]
+    assert report["asked"] == [{"city": "Oakland"}, {"city": "Berkeley"}], report["history"]
     assert await seconds_heard(speaking_page) > 0.5
     stopped = await webrtc(speaking_page, "stopButton")
     assert_clean(stopped)

@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import pytest
 from tests.brain.grammars import HOMES, YES_NO
-from tests.brain.speech import say, silence
+from tests.brain.speech import VOICES, say, silence
 
 from perhop.brain.engines.decoders import DecoderPair, Lexicon
 from perhop.brain.engines.worker import JobError
+from perhop.media.opus import OpusDecoder, OpusEncoder
 
 OPENING = 33_600
+FRAME = 960
+"""Bytes of 20 ms."""
+
+VISITS = """#JSGF V1.0; grammar visits;
+public <visit> = show me a one bedroom in (berkeley | oakland) [on <day>] [at <hour>] | book it;
+<day> = monday | tuesday | wednesday | thursday | friday;
+<hour> = eight | nine | ten | eleven;
+"""
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +29,27 @@ def hear(pair: DecoderPair, pcm: bytes) -> tuple[str, float]:
     for start in range(0, len(pcm), 4800):
         pair.hear(pcm[start : start + 4800])
     return pair.finish()
+
+
+def by_opus(pcm: bytes) -> bytes:
+    """The same as it arrives in a WebRTC call: silence is not digital silence any more."""
+    encoder, decoder = OpusEncoder(24_000, application="voip", bitrate=32_000, complexity=5), OpusDecoder(24_000)
+    frames = [silence(20)] * 15 + [pcm[at : at + FRAME].ljust(FRAME, b"\0") for at in range(0, len(pcm), FRAME)]
+    heard = [decoder.decode(encoder.encode(frame)) for frame in frames]
+    encoder.close()
+    decoder.close()
+    return b"".join(heard[15:])
+
+
+def partials(pair: DecoderPair, pcm: bytes) -> list[str]:
+    """The words so far, every 40 ms."""
+    pair.start(pcm[:OPENING])
+    found = []
+    for start in range(0, len(pcm), 2 * FRAME):
+        pair.hear(pcm[start : start + 2 * FRAME])
+        found.append(pair.partial())
+    pair.abandon()
+    return found
 
 
 def test_what_was_heard_before_changes_nothing(pair: DecoderPair) -> None:
@@ -83,3 +113,28 @@ def test_silence_gives_no_words(pair: DecoderPair) -> None:
     pair.load("answers", YES_NO, {})
     text, score = hear(pair, silence(800))
     assert text == "" or score < -4.5
+
+
+@pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.parametrize("words", ["in berkeley on monday", "in oakland on friday", "in berkeley on tuesday"])
+def test_the_end_of_a_voice_is_no_word(pair: DecoderPair, voice: str, words: str) -> None:
+    pair.load("visits", VISITS, {})
+    wanted = f"show me a one bedroom {words}"
+    assert partials(pair, by_opus(say(wanted, voice=voice) + silence(200)))[-1] == wanted
+
+
+@pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.parametrize("wanted", ["show me a one bedroom in oakland on friday at", "book it"])
+@pytest.mark.parametrize("wpm", [165, 210])
+def test_a_short_word_that_somebody_stops_at_is_one(pair: DecoderPair, voice: str, wanted: str, wpm: int) -> None:
+    pair.load("visits", VISITS, {})
+    assert partials(pair, by_opus(say(wanted, voice=voice, wpm=wpm) + silence(200)))[-1] == wanted
+
+
+@pytest.mark.parametrize("voice", VOICES)
+@pytest.mark.parametrize("nth", ["first", "second", "third", "fifth"])
+def test_ordinals_are_told_apart(pair: DecoderPair, voice: str, nth: str) -> None:
+    pair.load(
+        "ordinals", "#JSGF V1.0; grammar x; public <x> = book the (first|second|third|fourth|fifth|last) one;", {}
+    )
+    assert hear(pair, by_opus(say(f"book the {nth} one", voice=voice)))[0] == f"book the {nth} one"

@@ -6,6 +6,8 @@ a request with everything its samples name), ``unknown`` between the two.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from perhop.brain.dialogue.forms import Scene
 from perhop.brain.dialogue.hearing import INTENT, focus_of
 from perhop.brain.dialogue.state import Form, Stage, State
@@ -52,12 +54,12 @@ def judge(scene: Scene, state: State, partial: str) -> Completeness:
     spelling = slot is not None and slot.kind in (Kind.CODE, Kind.EMAIL, Kind.NAME) and len(words[-1]) == 1
     if not spelling and (words[-1] in _HANGING or " ".join(words).endswith(_OPEN_ENDS)):
         return "incomplete"
-    if form is not None and (verdict := _in_form(form, slot, heard, words)):
+    if form is not None and (verdict := _in_form(scene, form, slot, heard, words)):
         return verdict
     return _request(scene, state, heard, words)
 
 
-def _in_form(form: Form, slot: Slot | None, heard: Heard, words: list[str]) -> Completeness | None:
+def _in_form(scene: Scene, form: Form, slot: Slot | None, heard: Heard, words: list[str]) -> Completeness | None:
     fills = heard.fills[form.tool]
     if slot is None:
         return "complete" if fills else "unknown"
@@ -72,7 +74,17 @@ def _in_form(form: Form, slot: Slot | None, heard: Heard, words: list[str]) -> C
         return "incomplete"
     if slot.kind is Kind.EMAIL or (slot.kind in (Kind.DATE, Kind.DATE_TIME) and words[-1] in MONTHS):
         return "incomplete"
-    return None
+    return _another(scene, form, fills, heard)
+
+
+def _another(scene: Scene, form: Form, fills: Mapping[str, Fill], heard: Heard) -> Completeness | None:
+    """An answer to a question that was not asked: whether it ends in a value, and that can still grow."""
+    slots = scene.tool(form).slots
+    last = max((fill for fill in fills.items() if not fill[1].free), key=lambda fill: fill[1].end, default=None)
+    if last is None or last[1].end < len(heard.words):
+        return None
+    words = [word.text for word in heard.words[last[1].start :]]
+    return _answered(slots[last[0]], last[1], words)
 
 
 def _answered(slot: Slot, fill: Fill, words: list[str]) -> Completeness:

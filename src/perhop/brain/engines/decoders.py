@@ -36,6 +36,15 @@ _ODDS_FORGIVEN = 0.75
 _FRAMES_ADDED = 10
 """So that one vague sound does not condemn a word of 200 ms."""
 
+_SHORTEST_LAST = 12
+"""Frames (10 ms) that the last word before a pause lasts at least, for it is drawn out there: 120 ms was the least of
+550 measured ("the", "it", at 210 words a minute). What a codec leaves of the end of a voice becomes words of 80 to 120
+ms: "… on Friday eight"."""
+
+_VARIANTS = {"first": ("TH ER S T",)}
+"""Pronunciations that the dictionary lacks. After "the", half the voices' "first" begins like "third", which then wins
+though callers mean the first far more often."""
+
 _KEPT_GRAMMARS = 4
 _MAX_WORDS = 4_000
 """A decoder whose dictionary grew beyond this by ever new grammars is replaced."""
@@ -68,7 +77,7 @@ class Lexicon:
         Raises:
             JobError: ``bad_grammar``, for something that cannot be pronounced.
         """
-        known = dict.fromkeys((*given.get(word, ()), *self._dictionary.lookup(word)))
+        known = dict.fromkeys((*given.get(word, ()), *self._dictionary.lookup(word), *_VARIANTS.get(word, ())))
         variants = tuple(known) or self._guess(word)
         if not variants:
             raise JobError("bad_grammar", f"the grammar has a word that cannot be pronounced: {word!r}")
@@ -142,9 +151,16 @@ class DecoderPair:
         self._sounds.process_raw(pcm)
 
     def partial(self) -> str:
-        """The best sentence, or beginning of one, so far."""
+        """The best sentence, or beginning of one, so far; a last word too short to end on is held back until more of
+        it was heard."""
         best = self._words.hyp()
-        return best.hypstr if best is not None else ""
+        if best is None:
+            return ""
+        words: list[str] = best.hypstr.split()
+        spoken = [part.end_frame - part.start_frame + 1 for part in self._words.seg() if part.word not in SILENCES]
+        if spoken and spoken[-1] < _SHORTEST_LAST:
+            words.pop()
+        return " ".join(words)
 
     def finish(self) -> tuple[str, float]:
         """Ends the utterance.

@@ -21,6 +21,7 @@ from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 from perhop.config.telemetry import TelemetrySettings
+from perhop.config.tools import Phrase, ToolName, ToolReference, ToolSettings
 from perhop.config.worker import WorkerSettings
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
 ]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-ToolReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 WebhookEventName = Literal["realtime.call.incoming", "perhop.call.started", "perhop.call.ended"]
@@ -171,13 +171,16 @@ class AgentSettings(Table):
     Attributes:
         title: for people; the name when unset.
         description: one line for the page that lists agents.
-        tools: ``"module:function"`` references to typed Python functions.
+        tools: ``"module:function"`` of a typed Python function, ``"builtin:hang_up"``, ``"bus:<name>"`` of a worker's
+            tool, or the name of a ``[tools.<name>]`` table.
         turn_detection: as in the Realtime session; ``{}`` is not allowed, leave it out instead.
         greeting: said when the call starts, without the caller speaking first.
         model: ``local`` (the built-in server), ``echo``, or the name of a ``[models.…]`` table.
         fallback_models: tried in this order when that one fails.
         route: ``gateway`` (media passes through Perhop) or ``direct``.
         samples: phrases the page suggests to callers.
+        filler_after_s: when a tool takes longer, the agent says one of ``fillers``, in turn, and nothing more until
+            there is an answer; tools may say otherwise for themselves.
         session: further Realtime session fields that this agent fixes.
     """
 
@@ -193,6 +196,8 @@ class AgentSettings(Table):
     greeting: str | None = None
     route: Literal["gateway", "direct"] = "gateway"
     samples: tuple[str, ...] = ()
+    filler_after_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    fillers: tuple[Phrase, ...] = ("One moment, please.", "Just a second.", "I am still on it.")
     session: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -336,6 +341,7 @@ class Settings(Table):
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()
     webhooks: tuple[WebhookSettings, ...] = ()
+    tools: dict[ToolName, ToolSettings] = Field(default_factory=dict)
     echo: bool = False
     file: Path | None = None
 

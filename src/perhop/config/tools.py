@@ -14,6 +14,7 @@ __all__ = [
     "BusToolSettings",
     "HttpToolSettings",
     "McpToolSettings",
+    "Phrase",
     "ToolName",
     "ToolReference",
     "ToolSettings",
@@ -30,6 +31,7 @@ ToolReference = Annotated[
 """How agents name a tool: ``module:function``, ``builtin:hang_up``, ``bus:find_contact``, or the name of a table."""
 
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r'^[^"\x00-\x1f]+$')]
+"""What an agent says; quotation marks would end it early where a model is told to say it."""
 
 
 class _Tool(Table):

@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from perhop.config.tools import BusToolSettings, McpToolSettings, ToolSettings
 from perhop.tools.base import Tool
-from perhop.tools.errors import ToolConflictError, UnknownToolError
+from perhop.tools.errors import ToolConflictError, ToolLoadError, UnknownToolError
 from perhop.tools.loader import ToolLoader
 
-__all__ = ["DEFAULT_TENANT", "ToolRegistry"]
+if TYPE_CHECKING:  # takes the protocol's and HTTP's modules along; loaded only where an MCP server is declared
+    from perhop.tools.mcp.source import McpSource
+
+__all__ = ["DEFAULT_TENANT", "AgentTools", "Catalogue", "ToolRegistry", "ToolSource"]
 
 DEFAULT_TENANT = "default"
+
+
+class ToolSource(Protocol):
+    """Tools that become known while the process runs."""
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """By name, as far as they are known."""
+
+
+Catalogue = Callable[[str], Tool | None]
+"""The tool of this name as workers of this installation serve it, if one does."""
+
+
+class AgentTools(Mapping[str, Tool]):
+    """The tools of one agent by name, those of its MCP servers included, as far as they are known by now."""
+
+    def __init__(self, tools: Mapping[str, Tool], sources: Sequence[ToolSource] = ()) -> None:
+        self._tools = dict(tools)
+        self._sources = tuple(sources)
+
+    def __getitem__(self, name: str) -> Tool:
+        if name in self._tools:
+            return self._tools[name]
+        for source in self._sources:
+            if name in source.tools:
+                return source.tools[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        names = [*self._tools, *(name for source in self._sources for name in source.tools)]
+        return iter(dict.fromkeys(names))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class ToolRegistry:
@@ -19,32 +59,62 @@ class ToolRegistry:
 
     Args:
         folder: what relative references start from: the folder of ``perhop.toml``.
+        declared: ``[tools.<name>]`` tables.
+        catalogue: what ``bus:<name>`` means where no table says it.
     """
 
-    def __init__(self, *, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path | None = None,
+        declared: Mapping[str, ToolSettings] | None = None,
+        catalogue: Catalogue = lambda _: None,
+    ) -> None:
+        self._folder = folder
         self._loader = ToolLoader(folder)
+        self._declared = declared or {}
+        self._catalogue = catalogue
         self._tools: dict[str, dict[str, Tool]] = {}
         self._origins: dict[str, dict[str, str]] = {}
         self._loaded: dict[str, Tool] = {}
+        self._sources: dict[str, McpSource] = {}
+
+    @property
+    def sources(self) -> Sequence[McpSource]:
+        """The MCP servers that were referred to."""
+        return list(self._sources.values())
 
     def load(self, reference: str, *, tenant: str = DEFAULT_TENANT) -> Tool:
-        """Loads ``"module:function"`` and adds it; the same reference always gives the same tool.
+        """Finds a tool and adds it; the same reference always gives the same tool.
+
+        Args:
+            reference: ``"module:function"``, ``"builtin:<name>"``, ``"bus:<name>"``, or the name of a table.
 
         Raises:
-            ToolLoadError: the reference leads nowhere.
+            ToolLoadError: the reference leads nowhere, or to an MCP server, which has many tools.
             ToolDefinitionError: what it leads to cannot be a tool.
             ToolConflictError: the tenant has another tool of this name.
         """
         if reference not in self._loaded:
-            self._loaded[reference] = self._loader.load(reference)
+            self._loaded[reference] = self._find(reference)
         tool = self._loaded[reference]
         self.add(tool, tenant=tenant, origin=reference)
         return tool
 
-    def load_all(self, references: Iterable[str], *, tenant: str = DEFAULT_TENANT) -> dict[str, Tool]:
-        """The tools of one agent, by name, in the order given. Raises as :meth:`load` does."""
-        tools = [self.load(reference, tenant=tenant) for reference in references]
-        return {tool.name: tool for tool in tools}
+    def load_all(self, references: Iterable[str], *, tenant: str = DEFAULT_TENANT) -> Mapping[str, Tool]:
+        """The tools of one agent, by name, in the order given. Raises as :meth:`load` does.
+
+        Those of MCP servers join them when the servers have told of them.
+        """
+        tools: list[Tool] = []
+        sources: list[McpSource] = []
+        for reference in references:
+            source = self._source(reference)
+            if source is not None:
+                sources.append(source)
+            else:
+                tools.append(self.load(reference, tenant=tenant))
+        return AgentTools({tool.name: tool for tool in tools}, sources)
 
     def add(self, tool: Tool, *, tenant: str = DEFAULT_TENANT, origin: str = "") -> None:
         """Adds a tool; adding it again changes nothing.
@@ -80,3 +150,55 @@ class ToolRegistry:
     def names(self, *, tenant: str = DEFAULT_TENANT) -> list[str]:
         """In the order they were added."""
         return list(self._tools.get(tenant, {}))
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _source(self, reference: str) -> McpSource | None:
+        settings = self._declared.get(reference)
+        if not isinstance(settings, McpToolSettings):
+            return None
+        if reference not in self._sources:
+            from perhop.tools.mcp.source import McpSource
+
+            self._sources[reference] = McpSource(reference, settings, folder=str(self._folder or ""))
+        return self._sources[reference]
+
+    def _find(self, reference: str) -> Tool:
+        kind, colon, name = reference.rpartition(":")
+        if not colon:
+            return self._of_table(name)
+        if kind == "builtin":
+            return self._builtin(name)
+        if kind == "bus":
+            return self._of_worker(name)
+        return self._loader.load(reference)
+
+    def _of_table(self, name: str) -> Tool:
+        from perhop.tools.kinds.define import define
+
+        settings = self._declared.get(name)
+        if settings is None:
+            tables = ", ".join(self._declared) or "none"
+            message = f'tool reference {name!r}: no such table; there are: {tables}. Functions are "module:function"'
+            raise ToolLoadError(message)
+        return define(name, settings, folder=self._folder)
+
+    @staticmethod
+    def _builtin(name: str) -> Tool:
+        from perhop.tools.kinds.builtin import BUILTINS, builtin
+
+        does = next((known for known in BUILTINS if known == name), None)
+        if does is None:
+            raise ToolLoadError(f"tool reference 'builtin:{name}': the built-in tools are {', '.join(BUILTINS)}")
+        return builtin(does)
+
+    def _of_worker(self, name: str) -> Tool:
+        from perhop.tools.kinds.define import bus_tool_of
+
+        if isinstance(self._declared.get(name), BusToolSettings):
+            return self._of_table(name)
+        served = self._catalogue(name)
+        if served is None:
+            message = f"tool reference 'bus:{name}': no known worker serves it; describe it in a table [tools.{name}]"
+            raise ToolLoadError(message)
+        return bus_tool_of(served)

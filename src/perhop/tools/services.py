@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # neither HTTP nor MCP is loaded by a module that only says "from perhop import tool"
     from perhop.tools.guard import Guard
+    from perhop.tools.mcp.source import McpSession
     from perhop.tools.threads import Threads
 
 __all__ = ["BusRequests", "ToolServices"]
@@ -30,8 +31,10 @@ class ToolServices:
         threads: where blocking functions go; None uses the loop's own threads.
         guard: the way out for HTTP.
         bus: the way to workers.
+        mcp: the MCP servers that agents declare.
     """
 
     threads: Threads | None = None
     guard: Guard | None = None
     bus: BusRequests | None = None
+    mcp: McpSession | None = None

@@ -8,13 +8,17 @@ a task of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx2
 import mcp_types
-from mcp import Client, MCPError
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import ValidationError
 
@@ -24,6 +28,7 @@ from perhop.realtime.wire import JsonObject
 from perhop.tools.guard import Guard, OutgoingError, OutgoingLimits, OutgoingTimeoutError, RefusedAddressError
 from perhop.tools.mcp.provider import McpError
 from perhop.tools.mcp.result import tool_info, tool_result
+from perhop.tools.mcp.stdio import StdioServer
 
 __all__ = ["Connection", "McpLimits"]
 
@@ -66,7 +71,7 @@ class Connection:
         stale: the server has forgotten the session; a new connection is needed.
     """
 
-    def __init__(self, server: McpServer, guard: Guard, limits: McpLimits) -> None:
+    def __init__(self, server: McpServer | StdioServer, guard: Guard, limits: McpLimits) -> None:
         self._server = server
         self._guard = guard
         self._limits = limits
@@ -118,29 +123,46 @@ class Connection:
     async def _live(self) -> None:
         limits, loop = self._limits, asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(limits.connect_s) as patience, self._http() as http:
-                http.event_hooks["response"].append(self._note_refusal)
-                transport = streamable_http_client(self._server.url, http_client=http)
-                async with Client(
+            async with (
+                asyncio.timeout(limits.connect_s) as patience,
+                self._transport() as transport,
+                Client(
                     transport,
                     client_info=mcp_types.Implementation(name="Perhop", version="1"),
                     read_timeout_seconds=limits.request_s,
                     cache=None,
-                ) as client:
-                    patience.reschedule(None)
-                    self._client.set_result(client)
-                    await self._leaving.wait()
-                    patience.reschedule(loop.time() + limits.close_s)
+                ) as client,
+            ):
+                patience.reschedule(None)
+                self._client.set_result(client)
+                await self._leaving.wait()
+                patience.reschedule(loop.time() + limits.close_s)
         except Exception as error:  # noqa: BLE001 - whatever ends a connection ends this one and nothing else
             self._failure = self._explained(error)
         finally:
             if not self._client.done():
                 self._client.set_exception(self._failure or self._closed())
 
-    def _http(self) -> httpx2.AsyncClient:
-        headers = dict(self._server.headers)
-        if self._server.authorization is not None:
-            headers["authorization"] = f"Bearer {self._server.authorization}"
+    @asynccontextmanager
+    async def _transport(self) -> AsyncIterator[AbstractAsyncContextManager[Any]]:
+        """What carries the messages, over HTTP or the pipes of a program."""
+        if isinstance(self._server, StdioServer):
+            program, *arguments = self._server.command
+            started = StdioServerParameters(
+                command=program, args=arguments, env=dict(self._server.env), cwd=self._server.folder or None
+            )
+            # What it complains about may hold what callers said.
+            with Path(os.devnull).open("w") as unread:  # noqa: ASYNC230 - it blocks nobody
+                yield stdio_client(started, errlog=unread)
+        else:
+            async with self._http(self._server) as http:
+                http.event_hooks["response"].append(self._note_refusal)
+                yield streamable_http_client(self._server.url, http_client=http)
+
+    def _http(self, server: McpServer) -> httpx2.AsyncClient:
+        headers = dict(server.headers)
+        if server.authorization is not None:
+            headers["authorization"] = f"Bearer {server.authorization}"
         limits = self._limits
         outgoing = OutgoingLimits(
             connect_s=limits.connect_s,
@@ -192,7 +214,7 @@ class Connection:
                 return McpError("http_error", f"{label} must not be reached: {error}", _FORBIDDEN)
             case OutgoingError():
                 return McpError("http_error", f"{label}: {error}", _BAD_GATEWAY)
-            case httpx2.TransportError():
+            case httpx2.TransportError() | OSError():
                 return McpError("http_error", f"{label} could not be reached.", _BAD_GATEWAY)
             case _:
                 return McpError(

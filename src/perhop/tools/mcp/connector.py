@@ -13,6 +13,7 @@ from perhop.realtime.wire import JsonObject
 from perhop.tools.guard import Guard
 from perhop.tools.mcp.connection import Connection, McpLimits
 from perhop.tools.mcp.provider import McpError
+from perhop.tools.mcp.stdio import StdioServer
 
 __all__ = ["McpConnector", "McpLimits"]
 
@@ -51,7 +52,7 @@ class McpConnector:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _connect(self, server: McpServer) -> Connection:
+    def _connect(self, server: McpServer | StdioServer) -> Connection:
         connection = Connection(server, self._guard, self._limits)
         self._connections.add(connection)
         connection.task.add_done_callback(lambda _: self._connections.discard(connection))
@@ -61,21 +62,21 @@ class McpConnector:
 class _Session:
     """The servers of one Realtime session: a connection each, made when it is first needed."""
 
-    def __init__(self, connect: Callable[[McpServer], Connection]) -> None:
+    def __init__(self, connect: Callable[[McpServer | StdioServer], Connection]) -> None:
         self._connect = connect
-        self._connections: dict[McpServer, Connection] = {}
+        self._connections: dict[McpServer | StdioServer, Connection] = {}
         self._busy: dict[Connection, int] = {}
         self._closed = False
 
-    async def list_tools(self, server: McpServer) -> tuple[McpToolInfo, ...]:
+    async def list_tools(self, server: McpServer | StdioServer) -> tuple[McpToolInfo, ...]:
         """All tools of a server."""
         return await self._ask(server, lambda connection: connection.list_tools())
 
-    async def call_tool(self, server: McpServer, name: str, arguments: JsonObject) -> str:
+    async def call_tool(self, server: McpServer | StdioServer, name: str, arguments: JsonObject) -> str:
         """Runs a tool and returns its result as text."""
         return await self._ask(server, lambda connection: connection.call_tool(name, arguments))
 
-    def release(self, server: McpServer) -> None:
+    def release(self, server: McpServer | StdioServer) -> None:
         """Nothing more will be asked of this server; calls that run may end."""
         connection = self._connections.pop(server, None)
         if connection is not None and not self._busy.get(connection):
@@ -88,7 +89,7 @@ class _Session:
             connection.close()
         self._connections.clear()
 
-    async def _ask(self, server: McpServer, request: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _ask(self, server: McpServer | StdioServer, request: Callable[[Connection], Awaitable[T]]) -> T:
         """Asks; and once more over a new connection when the server answers that it has forgotten the session."""
         connection = self._connection(server)
         try:
@@ -109,7 +110,7 @@ class _Session:
                 if connection not in self._connections.values():
                     connection.close()
 
-    def _connection(self, server: McpServer) -> Connection:
+    def _connection(self, server: McpServer | StdioServer) -> Connection:
         if self._closed:
             raise McpError("http_error", "The session is over.", 502)
         connection = self._connections.get(server)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from perhop.call.ownership import SessionLock
 from perhop.config import AgentSettings
+from perhop.config.budget import BudgetSettings
 from perhop.errors import PerhopError
 from perhop.tools.tool import Tool
 
@@ -31,6 +32,7 @@ class Agent:
         fallback_models: tried in this order when that one fails.
         greeting: said first when the caller is connected.
         samples: phrases to try, for people.
+        budget: what its calls may use, one by one and all together.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Agent:
     greeting: str | None = None
     route: Literal["gateway", "direct"] = "gateway"
     samples: tuple[str, ...] = ()
+    budget: BudgetSettings | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -107,4 +110,5 @@ class AgentRegistry:
             greeting=settings.greeting,
             route=settings.route,
             samples=settings.samples,
+            budget=settings.budget,
         )

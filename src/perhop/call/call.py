@@ -29,12 +29,13 @@ from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.line import Replacement
-from perhop.call.observer import CallObserver, ErrorSide, ToolRun, report_replacement
+from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
 from perhop.call.open_responses import OpenResponses
 from perhop.call.own_transcription import OwnTranscription
 from perhop.call.ownership import SessionLock, turn_detection
 from perhop.call.replies import Replies, Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
+from perhop.call.spending import Spending
 from perhop.call.taps import Tap, Taps
 from perhop.call.turns import Turn, TurnWatch
 from perhop.realtime.audio import AudioChunk
@@ -81,6 +82,8 @@ class Call:
         observer: told about figures and the end.
         transcribe_with: what writes down the caller's words for a further model session, where one may follow.
         lifetime: begun already; without a limit unless given.
+        spending: counts what it uses and ends it at a limit.
+        key: name of the API key it was started with.
         clock: seconds, monotonic.
     """
 
@@ -96,6 +99,8 @@ class Call:
         observer: CallObserver,
         transcribe_with: str | None = None,
         lifetime: Lifetime | None = None,
+        spending: Spending | None = None,
+        key: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
@@ -106,6 +111,8 @@ class Call:
         self.lifetime = lifetime or Lifetime(clock=clock)
         self.history = History()
         self.ended: EndReason | None = None
+        self.key = key
+        self.spending = spending or Spending(clock=clock)
         self._leg = leg
         self._boundary = boundary
         self._lock = lock
@@ -147,6 +154,7 @@ class Call:
         # Tasks, timers and connections that begin in here log under the name of this call for as long as they live.
         with log_context(call_id=self.id, tenant=self.tenant, agent=self.agent.name if self.agent else None):
             self.lifetime.watch(self._expire)
+            self.spending.begin(self)
             self._leg.attach(self)
             self._observer.session_opened(self, self.model)
             self._boundary.open_model(self, self._transcription.first(session))
@@ -176,6 +184,7 @@ class Call:
         """This response was played to its end."""
         self.history.played_out(response_id)
         self._tell(OutputAudioBufferStopped(event_id=self._new_id("event_"), response_id=response_id))
+        self.spending.played(response_id)
 
     def on_caller_closed(self, reason: EndReason) -> None:
         """The caller is gone."""
@@ -229,6 +238,7 @@ class Call:
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
+        said = event
         self.history.apply(event)
         self._open.observe(event)
         requests, show = self._coordinator.observe(event, self._clock())
@@ -250,6 +260,7 @@ class Call:
                 pass
         self._functions.observe(event)
         self._ask(requests)
+        self.spending.observe(said)
 
     def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
         """The model session ended by itself."""
@@ -296,6 +307,7 @@ class Call:
             self._tell(error.to_event(self._new_id("event_")), side="call")
         self.ended = reason
         self.lifetime.end()
+        self.spending.close()
         if self._timer is not None:
             self._timer.cancel()
         self._functions.close()
@@ -306,6 +318,24 @@ class Call:
         self._observer.session_closed(self, self.model)
         self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns.count)
         self._observer.call_ended(self)
+
+    def ask(self, event: ResponseCreate) -> None:
+        """Has the model say something on Perhop's own behalf, when its turn has come."""
+        self._ask(self._coordinator.from_client(self._replies.sign(event, None), self._clock()))
+
+    def tell_usage(self, usage: Usage) -> None:
+        """Something of this call was counted."""
+        self._observer.used(self, usage)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the caller can hear us by now."""
+        return self._connected
+
+    @property
+    def clocked(self) -> bool:
+        """Whether the caller's leg plays in real time by itself, and so knows what was played."""
+        return self._leg.clocked
 
     @property
     def model(self) -> str:
@@ -457,8 +487,7 @@ class Call:
         self._observer.tool_ran(self, run)
 
     def _greet(self, greeting: str) -> None:
-        event = ResponseCreate(response=ResponseParams(instructions=f'Greet the caller with: "{greeting}"'))
-        self._ask(self._coordinator.from_client(self._replies.sign(event, None), self._clock()))
+        self.ask(ResponseCreate(response=ResponseParams(instructions=f'Greet the caller with: "{greeting}"')))
 
     def _tools_answered(self, output_item_ids: list[str]) -> None:
         self._ask(self._coordinator.for_tools(output_item_ids, self._clock()))

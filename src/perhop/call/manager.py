@@ -8,6 +8,7 @@ from typing import Any
 
 from perhop.call.agents import Agent
 from perhop.call.boundary import Boundary
+from perhop.call.budget import Budgets
 from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import CallerLeg, EndReason
@@ -15,7 +16,10 @@ from perhop.call.lifetime import Lifetime
 from perhop.call.line import LinePolicy, ModelLine
 from perhop.call.observer import CallObserver, Observers
 from perhop.call.ownership import SessionLock
+from perhop.call.prices import PriceTable
 from perhop.call.snapshot import CallSnapshot
+from perhop.call.spending import Spending
+from perhop.config.budget import WarningSettings
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.ids import IdFactory, new_id
@@ -52,6 +56,9 @@ class CallManager:
         max_calls: live calls; a further one is refused.
         max_call_s: how long a call may last; None for as long as it likes.
         observer: told what happens in every call.
+        budgets: what calls may use; without limits unless given.
+        prices: what models cost.
+        warning: what callers hear before a budget ends their call.
         policy: when model sessions are replaced, and how hard lost ones are tried again.
         clock: seconds, monotonic.
         wall: Unix time, s.
@@ -67,6 +74,9 @@ class CallManager:
         max_call_s: float | None = None,
         observer: CallObserver | None = None,
         policy: LinePolicy | None = None,
+        budgets: Budgets | None = None,
+        prices: PriceTable | None = None,
+        warning: WarningSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         new_id: IdFactory = new_id,
@@ -78,6 +88,9 @@ class CallManager:
         self._observer = Observers(_Forgetting(self._forget), observer or CallObserver())
         self._max_call_s = max_call_s
         self._policy = policy or LinePolicy()
+        self._budgets = budgets or Budgets(clock=clock, wall=wall)
+        self._prices = prices or PriceTable()
+        self._warning = warning or WarningSettings()
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
@@ -108,10 +121,15 @@ class CallManager:
         tenant: str,
         model: str | None = None,
         call_id: str | None = None,
+        key: str | None = None,
     ) -> Call:
         """Joins a caller to a model.
 
+        Args:
+            key: name of the API key that starts it.
+
         Raises:
+            BudgetExceededError: the key, the agent or this process has no more to use today, or too many calls.
             LimitExceededError: too many calls live, or the process is shutting down.
             ProtocolError: a field of ``session`` has a wrong value.
             UnknownModelError: the agent's kind of model is not available here.
@@ -124,6 +142,8 @@ class CallManager:
         lock = self._lock(agent)
         config = self._configure(agent, session, model=model, lock=lock)
         line = ModelLine(kinds, self._policy, clock=self._clock, wall=self._wall, new_id=self._new_id)
+        name, limits = (agent.name, agent.budget) if agent else (None, None)
+        account = self._budgets.open(key=key, agent=name, agent_limits=limits)
         call = Call(
             call_id or self._new_id("rtc_"),
             leg,
@@ -134,6 +154,8 @@ class CallManager:
             transcribe_with=kinds[0].transcribe_with if kinds[0].remote else None,
             observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
+            spending=Spending(account, prices=self._prices, warning=self._warning, clock=self._clock),
+            key=key,
             clock=self._clock,
             new_id=self._new_id,
         )

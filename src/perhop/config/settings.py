@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from perhop.config.budget import BudgetSettings, PriceSettings, WarningSettings
 from perhop.config.bus import BusSettings
 from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.store import StoreSettings
@@ -156,6 +157,7 @@ class KeySettings(Table):
     Attributes:
         hash: ``sha256:`` and 64 hex digits of the whole key.
         agent: the agent of this key's calls that name none.
+        budget: what its calls may use, one by one and all together.
     """
 
     name: Name
@@ -163,6 +165,7 @@ class KeySettings(Table):
     scopes: tuple[Scope, ...] = ("calls", "tokens")
     hash: Sha256Hex
     agent: Name | None = None
+    budget: BudgetSettings | None = None
 
 
 class AgentSettings(Table):
@@ -182,6 +185,7 @@ class AgentSettings(Table):
         filler_after_s: when a tool takes longer, the agent says one of ``fillers``, in turn, and nothing more until
             there is an answer; tools may say otherwise for themselves.
         session: further Realtime session fields that this agent fixes.
+        budget: what its calls may use, one by one and all together.
     """
 
     name: Name
@@ -199,6 +203,7 @@ class AgentSettings(Table):
     filler_after_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     fillers: tuple[Phrase, ...] = ("One moment, please.", "Just a second.", "I am still on it.")
     session: dict[str, Any] = Field(default_factory=dict)
+    budget: BudgetSettings | None = None
 
 
 class TokenSettings(Table):
@@ -322,6 +327,7 @@ class Settings(Table):
     Attributes:
         models: Realtime models somewhere else, by the name that agents call them by.
         echo: also offer the agent ``echo``, which returns the caller's audio and text.
+        prices: by a model's name or a pattern of it; in ``currency``.
         file: the TOML file these settings came from, if any; set by the loader.
     """
 
@@ -336,6 +342,10 @@ class Settings(Table):
     mcp: McpSettings = McpSettings()
     bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
+    budget: BudgetSettings = BudgetSettings()
+    warning: WarningSettings = WarningSettings()
+    prices: dict[str, PriceSettings] = Field(default_factory=dict, max_length=1000)
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
     worker: WorkerSettings = WorkerSettings()
     models: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     keys: tuple[KeySettings, ...] = ()

@@ -25,6 +25,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -81,10 +82,12 @@ class Stack(StrEnum):
 class SystemUnderTest:
     """The other process, on its own core."""
 
-    def __init__(self, stack: Stack, core: int) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    def __init__(
+        self, stack: str, core: int, *, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
+    ) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **(variables or {})}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.webrtc_sut", stack.value],
+            [sys.executable, "-m", "bench.webrtc_sut", stack, *options],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -114,6 +117,11 @@ class SystemUnderTest:
         """CPU seconds of all threads; schedstat counts exactly, tick-based figures lie under timer-driven load."""
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
         return sum(int(path.read_text().split()[0]) for path in tasks) / 1e9
+
+    def waited(self) -> float:
+        """Seconds in which it could have run but somebody else had its core, over all threads."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(path.read_text().split()[1]) for path in tasks) / 1e9
 
     def memory(self) -> float:
         """Resident MB."""
@@ -182,7 +190,7 @@ def percentile(values: list[float], share: float) -> float:
 def measure(stack: Stack, calls: int, *, seconds: float, probes: int, core: int) -> Row:
     """Starts a fresh process, brings up the calls, and listens."""
     load = Load(calls, min(probes, calls))
-    with SystemUnderTest(stack, core) as system:
+    with SystemUnderTest(stack.value, core) as system:
         load.connect(load.callers[:1], system.answer)
         before = system.memory()  # after the first call, which loads what all of them share
         first, last = load.callers[1:-STARTING], load.callers[1:][-STARTING:]

@@ -19,6 +19,9 @@ RATE = 48_000
 FRAME = RATE // 50
 INTERVAL = 0.020
 GAP = 0.030
+PAUSE = 0.5
+"""s; when nobody talks without a pause, what is longer is one."""
+
 BURST_EVERY = 47
 """Frames; not a divisor of anything, so that bursts meet every phase of every clock."""
 
@@ -42,7 +45,7 @@ def speech(seconds: float = 10.0) -> list[bytes]:
     voiced = np.sum([h * w for h, w in zip(harmonics, formant, strict=True)], axis=0)
     syllables = np.clip(np.sin(2 * np.pi * 3.7 * time_axis) + 0.35, 0, 1)
     hiss = random.normal(0, 0.25, count) * np.clip(np.sin(2 * np.pi * 3.7 * time_axis + 2.4) - 0.5, 0, 1)
-    return _encode(4500 * (voiced * syllables + hiss))
+    return encode(4500 * (voiced * syllables + hiss))
 
 
 def bursts() -> list[bytes]:
@@ -50,10 +53,10 @@ def bursts() -> list[bytes]:
     time_axis = np.arange(BURST_FRAMES * FRAME) / RATE
     tone = 14_000 * np.sin(2 * np.pi * 900 * time_axis)
     period = np.concatenate((tone, np.zeros((BURST_EVERY - BURST_FRAMES) * FRAME)))
-    return _encode(np.tile(period, 20))
+    return encode(np.tile(period, 20))
 
 
-def _encode(samples: NDArray[np.float64]) -> list[bytes]:
+def encode(samples: NDArray[np.float64]) -> list[bytes]:
     with OpusEncoder(RATE, application="voip", bitrate=32_000, complexity=5) as encoder:
         pcm = np.clip(samples, -32767, 32767).astype("<i2").tobytes()
         return [encoder.encode(pcm[at : at + 2 * FRAME]) for at in range(0, len(pcm) - 2 * FRAME + 1, 2 * FRAME)]
@@ -78,6 +81,8 @@ class LoadResult:
 
 class Caller:
     """One peer with its socket and its place in the schedule."""
+
+    longest_gap = float("inf")
 
     def __init__(self, index: int, packets: Sequence[bytes], *, is_probe: bool) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -125,7 +130,7 @@ class Caller:
             if 127 < datagram[0] < 192 and not 192 <= datagram[1] <= 223:
                 if result is not None:
                     result.packets += 1
-                    if self._last_arrival and now - self._last_arrival > GAP:
+                    if self._last_arrival and GAP < now - self._last_arrival < self.longest_gap:
                         result.gaps += 1
                 self._last_arrival = now
                 if not self.is_probe:
@@ -154,11 +159,14 @@ class Caller:
 class Load:
     """All callers, on one thread that does nothing else."""
 
-    def __init__(self, calls: int, probes: int) -> None:
-        talking, probing = speech(), bursts()
-        self.callers = [
-            Caller(index, probing if index < probes else talking, is_probe=index < probes) for index in range(calls)
-        ]
+    def __init__(self, calls: int, probes: int, *, make: Callable[[int], Caller] | None = None) -> None:
+        if make is None:
+            talking, probing = speech(), bursts()
+
+            def make(index: int) -> Caller:
+                return Caller(index, probing if index < probes else talking, is_probe=index < probes)
+
+        self.callers = [make(index) for index in range(calls)]
         self._poll = select.epoll()
         self._by_fd = {caller.socket.fileno(): caller for caller in self.callers}
         self._active: list[Caller] = []

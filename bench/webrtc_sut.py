@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import selectors
 import sys
 import time
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+import uvloop
 
 from perhop.config import WebRTCSettings
 
@@ -82,6 +84,33 @@ async def perhop_calls() -> Answerer:
     return answer
 
 
+async def bridged_calls() -> Answerer:
+    """The path of a gateway: edge, call, and a WebSocket to the model at ``PERHOP_BENCH_MODEL`` (a base URL)."""
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from perhop.call.manager import CallManager
+    from perhop.config import UpstreamSettings
+    from perhop.edges.webrtc import WebRTCEdge
+    from perhop.models.upstreams import upstream_kind
+    from perhop.tools.runner import ToolRunner
+
+    upstream = UpstreamSettings(url=os.environ["PERHOP_BENCH_MODEL"], key=SecretStr("sk-upstream"))
+    edge = await WebRTCEdge.open(WebRTCSettings(host="127.0.0.1"))
+    calls = CallManager(
+        {"remote": upstream_kind("remote", upstream, base_dir=Path())}, ToolRunner(), default_model="remote"
+    )
+    session = json.loads(os.environ.get("PERHOP_BENCH_SESSION", "{}"))
+
+    async def answer(offer: str) -> str:
+        leg = edge.answer(offer)
+        calls.start(leg, agent=None, session=session, tenant="bench")
+        return leg.answer_sdp
+
+    return answer
+
+
 async def perhop_legs() -> Answerer:
     """The edge alone: what a leg hears it plays."""
     from perhop.edges.webrtc import WebRTCEdge, WebRTCLeg
@@ -131,6 +160,7 @@ async def aiortc_echo() -> Answerer:
 
 STACKS: dict[str, Callable[[], Awaitable[Answerer]]] = {
     "perhop": perhop_calls,
+    "bridge": bridged_calls,
     "edge": perhop_legs,
     "aiortc": aiortc_echo,
 }
@@ -157,11 +187,13 @@ def _say(message: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stack", choices=STACKS)
-    stack = parser.parse_args().stack
+    parser.add_argument("--uvloop", action="store_true", help="the loop of servers; its rounds are not metered")
+    arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     meter = MeteredSelector()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(meter)) as runner:
-        runner.run(serve(stack, meter))
+    factory = uvloop.new_event_loop if arguments.uvloop else lambda: asyncio.SelectorEventLoop(meter)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(arguments.stack, meter))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import ssl
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -152,6 +153,7 @@ class UpstreamSession(WSListener):
 
     def on_model_event(self, event: ServerEvent) -> None:
         self.sent.append(event.type)
+        self._upstream.observe(self, event)
         self._write(event.to_json())
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
@@ -197,6 +199,7 @@ class Upstream:
         forever: never stop refusing.
         mute: accept sockets and then neither read nor say anything.
         sessions: every session there was, oldest first.
+        observe: told of every event before it is sent.
         changed: set whenever a session began, was told something, or ended; :meth:`until` waits on it.
     """
 
@@ -207,6 +210,7 @@ class Upstream:
     mute: bool = False
     sessions: list[UpstreamSession] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    observe: Callable[[UpstreamSession, ServerEvent], None] = lambda session, event: None
     upgrades: int = 0
     port: int = 0
     _secure: bool = False
@@ -327,10 +331,22 @@ async def _serve(arguments: argparse.Namespace) -> None:
             in_turn(then=[say("This goes on for a while.", ms=arguments.say_ms)]), session_cap_s=arguments.cap
         )
 
+    def report(session: UpstreamSession, event: ServerEvent) -> None:
+        if event.type == "session.created":
+            _print(opened=upstream.sessions.index(session))
+        elif event.type == "input_audio_buffer.speech_started":
+            _print(session=upstream.sessions.index(session), speech_started=time.monotonic())
+
     async with Upstream.serving(make, port=arguments.port) as upstream:
-        sys.stdout.write(orjson.dumps({"port": upstream.port, "url": upstream.url}).decode() + "\n")
-        sys.stdout.flush()
+        _print(port=upstream.port, url=upstream.url)
+        if arguments.report:
+            upstream.observe = report
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+def _print(**fields: object) -> None:
+    sys.stdout.write(orjson.dumps(fields).decode() + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -341,6 +357,7 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=None, help="session cap, s")
     parser.add_argument("--talk", type=float, default=1.0, help="share of the time that the echo is heard")
     parser.add_argument("--say-ms", type=int, default=2_000, help="length of a scripted answer")
+    parser.add_argument("--report", action="store_true", help="print sessions as they open, and speech_started")
     uvloop.run(_serve(parser.parse_args()))
 
 

@@ -16,6 +16,18 @@ settings.register_profile("explore", deadline=None, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often the tests run that take their count from here: races, kills, renewals."""
+    parser.addoption("--count", type=int, default=10, help="runs of each counted test (default: 10)")
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> int:
+    """Runs of a counted test."""
+    runs: int = request.config.getoption("--count")
+    return runs
+
+
 @pytest.fixture(scope="session", autouse=True)
 def inspector() -> Iterator[Inspector]:
     """Sees every frame that Perhop sends during the test run."""

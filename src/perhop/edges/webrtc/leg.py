@@ -293,8 +293,11 @@ class WebRTCLeg:
             self._end(EndReason.CALLER_HANGUP, "the data channel was closed")
 
     def on_channel_overflow(self) -> None:
-        """The caller does not read."""
-        self._end(EndReason.CALLER_LOST, "its events are not read")
+        """The caller reads no events any more: its audio goes on without them, if there is any."""
+        if self._hears:
+            self._log.warning("events are not read any more; audio goes on")
+        else:
+            self._end(EndReason.CALLER_LOST, "its events are not read")
 
     def on_channel_flood(self) -> None:
         """The caller sends without end."""

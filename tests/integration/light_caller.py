@@ -1,0 +1,113 @@
+"""A WebRTC caller over a real UDP socket, small enough for hundreds: ICE, DTLS, SRTP; no data channel."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Self
+
+import httpx
+from bench.webrtc_client import OPUS, LightPeer
+
+from perhop.media.opus import OpusEncoder
+from perhop.media.rtcp import Goodbye, parse_compound
+from perhop.media.rtp import pack_packet
+
+__all__ = ["LightCaller"]
+
+_FRAME = bytes(1920)
+_TICK_S = 0.005
+
+
+class LightCaller:
+    """One caller; use as an async context manager, then :meth:`call`."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(("127.0.0.1", 0))
+        self.peer = LightPeer(host="127.0.0.1", port=self._socket.getsockname()[1])
+        self.call_id = ""
+        self._sequence = 0
+        self._task: asyncio.Task[None] | None = None
+        self._encoder = OpusEncoder(48_000)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self._encoder.close()
+
+    async def call(self, client: httpx.AsyncClient, agent: str = "echo") -> LightCaller:
+        """Calls this agent and waits until media can flow."""
+        answer = await client.post(
+            f"/v1/realtime/calls?agent={agent}",
+            content=self.peer.offer,
+            headers={"Content-Type": "application/sdp"},
+        )
+        answer.raise_for_status()
+        self.call_id = answer.headers["location"].rsplit("/", 1)[1]
+        self.peer.accept(answer.text)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, self._read)
+        self._task = loop.create_task(self._tick())
+        async with asyncio.timeout(10):
+            while not self.peer.connected:  # noqa: ASYNC110 - a state machine that is moved by time
+                await asyncio.sleep(_TICK_S)
+        return self
+
+    async def talk(self, frames: int) -> None:
+        """Sends so many frames, 20 ms apart."""
+        for _ in range(frames):
+            self._sequence += 1
+            packet = pack_packet(
+                OPUS,
+                self._sequence,
+                timestamp=self._sequence * 960,
+                ssrc=1,
+                payload=self._encoder.encode(_FRAME),
+            )
+            self._send(self.peer.protect(packet))
+            await asyncio.sleep(0.02)
+
+    def hang_up(self) -> None:
+        """Closes DTLS, as a browser does."""
+        assert self.peer.dtls is not None
+        self.peer.dtls.close()
+        for datagram in self.peer.dtls.outgoing():
+            self._send(datagram)
+
+    def goodbye(self) -> str | None:
+        """The reason of the BYE, once it came."""
+        for report in self.peer.reports:
+            for part in parse_compound(report):
+                if isinstance(part, Goodbye):
+                    return part.reason.decode()
+        return None
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self.peer.tick(loop.time())
+            self._flush()
+            await asyncio.sleep(_TICK_S)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                datagram, source = self._socket.recvfrom(2048)
+            except BlockingIOError:
+                break
+            self.peer.receive(datagram, source, asyncio.get_running_loop().time())
+        self._flush()
+
+    def _flush(self) -> None:
+        for datagram in self.peer.outgoing():
+            self._send(datagram)
+
+    def _send(self, datagram: bytes) -> None:
+        self._socket.sendto(datagram, self.peer.target)

@@ -335,3 +335,38 @@ async def test_a_flood_of_messages_is_throttled_then_closed(edge: WebRTCEdge, cl
     await until(lambda: client.sink.closed == [EndReason.CALLER_ABUSE])
     assert len(client.sink.events) < 1500
     assert client.messages[0]["error"]["code"] == "rate_limit_exceeded"
+
+
+def talk_back(leg: WebRTCLeg) -> None:
+    """The agent says something."""
+    leg.play(AudioChunk("resp_1", "item_1", 0, 0, bytes(SAMPLE_RATE * 2)))
+
+
+async def audio_goes_on(client: Client) -> None:
+    """Whether the agent hears and is heard after this moment."""
+    heard_by_agent, heard_by_caller = len(client.sink.audio), len(client.heard)
+    talk_back(client.leg)
+    await until(lambda: len(client.sink.audio) > heard_by_agent + SAMPLE_RATE // 2)
+    await until(lambda: len(client.heard) > heard_by_caller + 20)
+    assert client.sink.closed == []
+
+
+async def test_a_data_channel_that_is_closed_leaves_the_audio_alone(edge: WebRTCEdge, client: Client) -> None:
+    channel = client.open_channel()
+    client.connection.addTrack(Tone())
+    await client.call(edge)
+    channel.close()
+    await until(lambda: channel.readyState == "closed")
+    client.leg.send(OutputAudioBufferStarted(event_id="event_1", response_id="resp_1"))
+    await audio_goes_on(client)
+
+
+async def test_a_data_channel_that_stalls_leaves_the_audio_alone(edge: WebRTCEdge, client: Client) -> None:
+    client.open_channel()
+    client.connection.addTrack(Tone())
+    await client.call(edge)
+    assert client.connection.sctp is not None
+    client.connection.sctp.transport._data_receiver = None  # it acknowledges nothing any more
+    for number in range(3000):
+        client.leg.send(OutputAudioBufferStarted(event_id=f"event_{number}", response_id="r" * 1000))
+    await audio_goes_on(client)

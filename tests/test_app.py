@@ -34,6 +34,11 @@ from perhop.errors import PerhopError
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def settings(**more: Any) -> Settings:
     return Settings.model_validate({"server": {"port": 0}, "webrtc": {"port": 0}, **more})
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import secrets
+import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -16,12 +21,15 @@ from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
 from perhop.brain.assembly import Brain, build
 from perhop.call.agents import AgentRegistry
+from perhop.call.budget import Budgets
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, ModelKind
 from perhop.call.observer import CallObserver, Observers
 from perhop.call.observers.hops import HopObserver
 from perhop.call.observers.metrics import MetricsObserver
+from perhop.call.observers.store import StoreObserver
 from perhop.call.observers.webhooks import WebhookObserver
+from perhop.call.prices import PriceTable
 from perhop.config import (
     AgentSettings,
     ConfigError,
@@ -39,6 +47,10 @@ from perhop.models.upstreams import upstream_kind
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import ServerLimits
+from perhop.schemas import prepare
+from perhop.store import Database
+from perhop.store.calls import spent_since
+from perhop.store.recorder import Recorder
 from perhop.telemetry.loop_lag import LoopLag
 from perhop.telemetry.metrics import Metrics
 from perhop.tools.guard import Guard, OutgoingLimits, Reach
@@ -107,8 +119,21 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
     mcp = _mcp_provider(settings.mcp, guard)
     if mcp is not None:
         stack.push_async_callback(mcp.close)
+    db = await Database.open(settings.store, data=settings.server.data)
+    stack.push_async_callback(db.close)
+    await prepare(db)
+    recorder = await Recorder.open(
+        db, name=_instance_name(settings), queue=settings.store.queue, keep_days=settings.store.keep_calls_days
+    )
+    stack.push_async_callback(recorder.close)
+    metrics.watch_recorder(lambda: recorder.figures)
     hops = HopObserver()
-    observers: list[CallObserver] = [MetricsObserver(metrics), hops, WebhookObserver(webhooks)]
+    observers: list[CallObserver] = [
+        MetricsObserver(metrics),
+        hops,
+        WebhookObserver(webhooks),
+        StoreObserver(recorder),
+    ]
     traces = _traces(settings.telemetry)
     if traces is not None:
         from perhop.call.observers.traces import TraceObserver
@@ -134,9 +159,14 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
         observer=Observers(_SecretsOfCalls(client_secrets), *observers),
+        budgets=await _budgets(settings, db),
+        prices=PriceTable(settings.prices),
+        warning=settings.warning,
     )
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
+    metrics.watch("perhop_webrtc_peers_live", "WebRTC callers answered and not gone.", lambda: len(webrtc.legs))
+    metrics.watch("perhop_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
     hops.watch(calls.live, metrics.registry)
     lag = LoopLag(metrics.registry)
     lag.start()
@@ -148,8 +178,31 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         webrtc=webrtc,
         client_secrets=client_secrets,
         metrics=metrics,
+        db=db,
         missing=lambda: () if brain.ready else ("speech engines",),
     )
+
+
+def _instance_name(settings: Settings) -> str:
+    """Of this process, the same when it is started again: by that it knows the calls it left open in a crash."""
+    port = settings.server.port
+    return f"{socket.gethostname()}:{port}" if port else f"{socket.gethostname()}:{secrets.token_hex(4)}"
+
+
+async def _budgets(settings: Settings, db: Database) -> Budgets:
+    """What calls may use, less what those of today used before this start."""
+    budgets = Budgets(
+        settings.budget,
+        keys={key.name: key.budget for key in settings.keys if key.budget is not None},
+        agents={agent.name: agent.budget for agent in settings.agents if agent.budget is not None},
+        warn_at=settings.warning.at,
+        clock=time.monotonic,
+        wall=time.time,
+    )
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for spent in await spent_since(db, midnight):
+        budgets.already_used(key=spent.key, agent=spent.agent, tokens=spent.tokens, cost=spent.cost)
+    return budgets
 
 
 def _traces(settings: TelemetrySettings) -> Traces | None:

@@ -39,6 +39,7 @@ class Principal:
         name: of the key; ``local`` without keys, ``client secret`` for a page.
         agent: the agent of calls that name none.
         secret: set when a client secret was presented.
+        key: name of the API key, or of the one that minted the client secret; None without keys.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Principal:
     scopes: frozenset[Scope]
     agent: str | None = None
     secret: ClientSecret | None = None
+    key: str | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether this scope is covered; ``admin`` covers all."""
@@ -78,7 +80,7 @@ class Authenticator:
 
     def __init__(self, keys: Sequence[KeySettings], client_secrets: ClientSecretStore) -> None:
         self._keys = [
-            (key.hash, Principal(name=key.name, tenant=key.tenant, scopes=frozenset(key.scopes), agent=key.agent))
+            (key.hash, Principal(key.name, key.tenant, frozenset(key.scopes), agent=key.agent, key=key.name))
             for key in keys
         ]
         self._secrets = client_secrets
@@ -102,6 +104,7 @@ class Authenticator:
                 scopes=frozenset({"calls"}),
                 agent=secret.agent,
                 secret=secret,
+                key=secret.key,
             )
         principal = self.find_key(bearer)
         if principal is None:

@@ -26,6 +26,7 @@ class ClientSecret:
         expires_at: unix time, s.
         agent: the agent that calls opened with it talk to; None for a plain session.
         session: partial session object that such a call starts with.
+        key: name of the API key that minted it.
     """
 
     digest: bytes = field(repr=False)
@@ -33,6 +34,7 @@ class ClientSecret:
     tenant: str
     agent: str | None
     session: Mapping[str, Any] = field(repr=False)
+    key: str | None = None
     taken: bool = False
 
 
@@ -82,6 +84,7 @@ class ClientSecretStore:
         tenant: str,
         agent: str | None,
         session: Mapping[str, Any],
+        key: str | None = None,
     ) -> tuple[str, ClientSecret]:
         """A new secret: its value, which is not kept, and what it stands for.
 
@@ -98,7 +101,7 @@ class ClientSecretStore:
                 headers={"Retry-After": "60"},
             )
         value = PREFIX + secrets.token_urlsafe(32)
-        secret = ClientSecret(_digest(value), int(self._clock()) + ttl_s, tenant, agent, session)
+        secret = ClientSecret(_digest(value), int(self._clock()) + ttl_s, tenant, agent, session, key)
         self._secrets[secret.digest] = secret
         heapq.heappush(self._expiries, (secret.expires_at, secret.digest))
         return value, secret

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from perhop.call.budget import BudgetExceededError
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.errors import ProtocolError
 
@@ -84,6 +85,14 @@ def to_api_error(error: PerhopError) -> ApiError:
             return error
         case ProtocolError():
             return ApiError(400, error.code, error.message, param=error.param, type_=error.type)
+        case BudgetExceededError():
+            return ApiError(
+                429,
+                "budget_exceeded",
+                f"{error}.",
+                type_="rate_limit_exceeded",
+                headers={"Retry-After": str(error.retry_after_s)},
+            )
         case LimitExceededError():
             return ApiError(503, "server_overloaded", str(error), type_="server_error", headers={"Retry-After": "5"})
         case _:

@@ -121,6 +121,7 @@ def mint(
         tenant=principal.tenant,
         agent=chosen.name if chosen is not None else None,
         session=session,
+        key=principal.key,
     )
     services.metrics.secret_minted()
     wire = effective.to_wire(new_id("sess_"))

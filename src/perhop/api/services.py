@@ -23,6 +23,7 @@ from perhop.config import Settings
 from perhop.edges.rate import RateLimiter
 from perhop.errors import PerhopError
 from perhop.realtime.errors import ProtocolError
+from perhop.store import Database
 from perhop.telemetry.metrics import Metrics
 
 __all__ = ["AnsweredLeg", "Services", "SignallingEdge", "Use", "choose_agent", "initial_session"]
@@ -52,6 +53,7 @@ class Services:
 
     Attributes:
         missing: names of the parts that are not ready to take calls; empty when all are.
+        db: where past calls are; None for a process that keeps none.
         draining: the process is about to end and takes no new calls.
         clock: seconds, monotonic; for rate limits.
         telephones: calls that ring before they are answered.
@@ -63,6 +65,7 @@ class Services:
     webrtc: SignallingEdge
     client_secrets: ClientSecretStore
     metrics: Metrics
+    db: Database | None = None
     missing: Callable[[], Sequence[str]] = tuple
     draining: bool = False
     clock: Callable[[], float] = time.monotonic
@@ -120,11 +123,14 @@ class Services:
 
         Raises:
             ApiError: 503, the agent's model is not available here.
+            BudgetExceededError: the key, its agent or this process may have no further call.
             LimitExceededError: every call is taken, or the process is shutting down.
             ProtocolError: a field of ``session`` has a wrong value.
         """
         try:
-            return self.calls.start(leg, agent=agent, session=session, tenant=principal.tenant, model=model)
+            return self.calls.start(
+                leg, agent=agent, session=session, tenant=principal.tenant, model=model, key=principal.key
+            )
         except UnknownModelError as error:
             leg.close(EndReason.MODEL_FAILED)
             raise ApiError(503, "model_unavailable", str(error), type_="server_error") from None

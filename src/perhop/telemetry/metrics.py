@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from perhop.telemetry.call_metrics import CallFigures
@@ -39,6 +42,33 @@ class _LiveCalls(Collector):
         for transport, number in self._count().items():
             family.add_metric([transport], number)
         yield family
+
+
+class RecorderState(Protocol):
+    """How writing calls down goes."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def written(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def down(self) -> bool: ...
+
+
+class _Recorder(Collector):
+    """The same, of the one who writes calls down."""
+
+    def __init__(self, figures: Callable[[], RecorderState]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._figures()
+        yield GaugeMetricFamily("perhop_store_up", "1 while calls can be written down.", value=0 if now.down else 1)
+        yield GaugeMetricFamily("perhop_store_waiting", "Calls whose state is not written down yet.", value=now.waiting)
+        yield CounterMetricFamily("perhop_store_written", "States of calls written down.", value=now.written)
+        yield CounterMetricFamily("perhop_store_dropped", "States of calls that were lost.", value=now.dropped)
 
 
 class Metrics:
@@ -103,6 +133,14 @@ class Metrics:
     def watch_calls(self, count: Callable[[], dict[str, int]]) -> None:
         """Names the function that counts live calls by transport; called at every scrape."""
         self.registry.register(_LiveCalls(count))
+
+    def watch_recorder(self, figures: Callable[[], RecorderState]) -> None:
+        """Names the function that says how writing calls down goes; called at every scrape."""
+        self.registry.register(_Recorder(figures))
+
+    def watch(self, name: str, text: str, count: Callable[[], float]) -> None:
+        """A gauge that is asked at every scrape."""
+        Gauge(name, text, registry=self.registry).set_function(count)
 
     def request(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """One HTTP request was answered. ``route`` is the template (``/api/calls/{call_id}``), not the path."""

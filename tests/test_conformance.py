@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel
+from tests.frames import UNKNOWN_FIELDS
 
 from perhop.api import incoming, realtime, refused, sockets
 from perhop.realtime.errors import ProtocolError
@@ -117,6 +118,12 @@ def test_what_is_never_sent_is_not_sent() -> None:
     never = {name for name, (here, _) in server.items() if here == "never"}
     assert not {name for name in never if re.search(rf"\b{SERVER_EVENTS[name].__name__}\(event_id", source)}
     assert re.search(r"\bInputAudioBufferCleared\(event_id", source), "this is how events are made"
+
+
+def test_the_fields_the_official_package_does_not_declare_are_named() -> None:
+    [exceptions] = re.findall(r"^`openai\.types\.realtime`\. Exceptions: .*?;", TEXT, re.MULTILINE | re.DOTALL)
+    told = set(re.findall(r"`([\w.]+)`", exceptions.partition("Exceptions:")[2]))
+    assert told == {name for exception in UNKNOWN_FIELDS for name in exception}
 
 
 def test_the_figures_are_those_of_the_code() -> None:

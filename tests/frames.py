@@ -28,11 +28,13 @@ OFFENCES_FILE = "FRAME_OFFENCES"
 
 _OF_SESSIONS = "the API sends them; the package has the fields of a request here"
 
+_OF_MCP = "why an MCP server offers no tools; the item of the same name in the Responses API has it"
+
 UNKNOWN_FIELDS: dict[tuple[str, str], str] = {
     (kind, f"session.{name}"): _OF_SESSIONS
     for kind in ("session.created", "session.updated")
     for name in ("object", "id", "expires_at")
-}
+} | {(kind, "item.error"): _OF_MCP for kind in ("conversation.item.done", "conversation.item.retrieved")}
 """Event type and path of fields the package does not declare, and why they are sent all the same.
 
 Types of events it does not know there are none: it and Perhop know the same 46.

@@ -256,7 +256,9 @@ class RealtimeServer:
         self._core.config = new
         self._listener.reconfigured(old)
         self._core.emit(SessionUpdated(event_id=self._core.event_id(), session=self._session()))
-        self._mcp_tools.declare(new.tools, now)
+        # Declaring again tries servers again that failed: what clients say about other things is no reason to.
+        if "tools" in event.session:
+            self._mcp_tools.declare(new.tools, now)
 
     def _check_voice(self, param: str) -> None:
         if self._responder.has_spoken:

@@ -1,4 +1,5 @@
 // @openai/agents as an application uses it: agents with tools, a session, a transport. In node and in browsers.
+import { hostedMcpTool } from "@openai/agents";
 import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool } from "@openai/agents/realtime";
 import { z } from "zod";
 
@@ -130,4 +131,44 @@ export async function agentOfTheServer(options) {
   await answered(frames);
   session.close();
   return report();
+}
+
+/** Tools of an MCP server, which Perhop asks; the application approves each call. */
+export async function mcpTools({ mcp, ...options }) {
+  const forecast = hostedMcpTool({ serverLabel: "forecast", serverUrl: mcp, requireApproval: "always" });
+  const agent = new RealtimeAgent({ name: "Weather", instructions: "Tell the weather.", tools: [forecast] });
+  const { session, frames, report } = await connect(agent, { ...options, config: { outputModalities: ["text"] } });
+  const approved = [];
+  session.on("tool_approval_requested", (_context, _agent, request) => {
+    approved.push(request.approvalItem.rawItem.name);
+    session.approve(request.approvalItem);
+  });
+  await frames.next("mcp_list_tools.completed");
+  session.sendMessage("What is the weather in Oakland?");
+  await frames.next("response.mcp_call.completed");
+  await answered(frames);
+  session.sendMessage("What is the weather in Berkeley?");
+  await frames.next("response.mcp_call.failed");
+  await answered(frames);
+  session.close();
+  return report({ listed: session.availableMcpTools.map(({ name }) => name), approved });
+}
+
+/** The same, when the MCP server does not answer. */
+export async function mcpServerDown({ mcp, ...options }) {
+  const forecast = hostedMcpTool({ serverLabel: "forecast", serverUrl: mcp });
+  const { session, frames, report } = await connect(new RealtimeAgent({ name: "Weather", tools: [forecast] }), options);
+  await frames.next("mcp_list_tools.failed");
+  await frames.next("conversation.item.done", ({ item }) => item.type === "mcp_list_tools");
+  session.close();
+  return report();
+}
+
+/** Something is said to a server whose recogniser does not answer. */
+export async function unheard({ speech, ...options }) {
+  const { session, frames, report } = await connect(weatherAgent().agent, options);
+  session.sendAudio(pcm(speech));
+  const { error } = await frames.next("conversation.item.input_audio_transcription.failed");
+  session.close();
+  return report({ error });
 }

@@ -32,6 +32,17 @@ from tests.frames import Inspector
 
 PAGE = "<!doctype html><title>application</title><link rel=icon href=data:,><script src=clients.js></script>"
 
+LEANING = """
+[brain]
+stt_url = "http://127.0.0.1:9/v1"
+
+[mcp]
+allowed_hosts = ["*"]
+
+[outgoing]
+networks = ["127.0.0.0/8"]
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs the packages; where they are missing, the tests say so instead of failing."""
@@ -48,6 +59,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory, inspector: Inspector) -> Iterator[Server]:
     """A Perhop with the example agents."""
     with running_server(tmp_path_factory.mktemp("perhop")) as running:
+        inspector.follow(running.offences)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def leaning_server(tmp_path_factory: pytest.TempPathFactory, inspector: Inspector) -> Iterator[Server]:
+    """A Perhop that leans on others: on a recogniser that is down, and on MCP servers of this machine."""
+    data = tmp_path_factory.mktemp("leaning")
+    settings = data / "perhop.toml"
+    settings.write_text(LEANING)
+    with running_server(data, "--config", str(settings)) as running:
         inspector.follow(running.offences)
         yield running
 
@@ -124,6 +146,12 @@ async def application(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         finally:
             files.shutdown()
             thread.join()
+
+
+@pytest.fixture(scope="session")
+def word() -> str:
+    """One spoken word, likewise: whoever has no grammar takes long over more."""
+    return base64.b64encode(say("Hello") + silence(1500)).decode()
 
 
 @asynccontextmanager

@@ -45,6 +45,72 @@ const tool = {
   parameters: { type: "object", properties: { city: { enum: ["Oakland", "Berkeley"] } }, required: ["city"] },
 };
 
+/** Everything a client can say, and what comes back. */
+export async function everyEvent({ speech, ...options }) {
+  const { rt, frames, opened, report } = connect(options, { model: "gpt-realtime" });
+  await opened;
+  const update = (session) => rt.send({ type: "session.update", session: { type: "realtime", ...session } });
+  const say = (id, text) =>
+    rt.send({
+      type: "conversation.item.create",
+      item: { id, type: "message", role: "user", content: [{ type: "input_text", text }] },
+    });
+  const listening = { transcription: { model: "whisper-1" } };
+
+  update({ output_modalities: ["text"], tools: [tool], audio: { input: { ...listening, turn_detection: null } } });
+  await frames.next("session.updated");
+  say("item_said", "Hello");
+  rt.send({ type: "conversation.item.retrieve", item_id: "item_said" });
+  await frames.next("conversation.item.retrieved");
+  rt.send({ type: "response.create", response: { output_modalities: ["audio"] } });
+  const spoken = await frames.next("response.done");
+  rt.send({
+    type: "conversation.item.truncate",
+    item_id: spoken.response.output[0].id,
+    content_index: 0,
+    audio_end_ms: 100,
+  });
+  await frames.next("conversation.item.truncated");
+  rt.send({ type: "conversation.item.delete", item_id: "item_said" });
+  await frames.next("conversation.item.deleted");
+
+  rt.send({ type: "input_audio_buffer.append", audio: speech });
+  rt.send({ type: "input_audio_buffer.clear" });
+  await frames.next("input_audio_buffer.cleared");
+  rt.send({ type: "input_audio_buffer.append", audio: speech });
+  rt.send({ type: "input_audio_buffer.commit" });
+  await frames.next("conversation.item.input_audio_transcription.completed");
+
+  const aside = [{ type: "message", role: "user", content: [{ type: "input_text", text: "Thanks" }] }];
+  rt.send({ type: "response.create", response: { conversation: "none", metadata: { topic: "aside" }, input: aside } });
+  const outOfBand = await frames.next("response.done");
+  update({ tool_choice: "required" });
+  say("item_asked", "What is the weather in Oakland?");
+  rt.send({ type: "response.create" });
+  await frames.next("response.done");
+  update({ output_modalities: ["audio"], tools: [], tool_choice: "auto" });
+  rt.send({ type: "response.create", response: { input: aside } });
+  await frames.next("response.created");
+  rt.send({ type: "response.cancel" });
+  const cancelled = await frames.next("response.done");
+
+  rt.send({ type: "response.cancel", event_id: "mine" });
+  await frames.next("error");
+  rt.close();
+  return report({ metadata: outOfBand.response.metadata, cancelled: cancelled.response.status });
+}
+
+/** A session that only writes down what is said. */
+export async function transcription({ speech, ...options }) {
+  const { rt, frames, opened, report } = connect(options, { intent: "transcription" });
+  await opened;
+  const { session } = await frames.next("session.created");
+  rt.send({ type: "input_audio_buffer.append", audio: speech });
+  const { transcript } = await frames.next("conversation.item.input_audio_transcription.completed");
+  rt.close();
+  return report({ sessionType: session.type, transcript });
+}
+
 /** A client secret for a page, as its server mints it. */
 export async function mint(options) {
   const { value, session } = await client(options).realtime.clientSecrets.create({

@@ -99,6 +99,14 @@ def test_what_failed_is_listed_again_when_it_is_declared_again() -> None:
     assert functions(session) == ["find"]
 
 
+def test_what_failed_is_not_listed_again_because_something_else_changes() -> None:
+    session = McpSession()
+    session.declare(server())
+    session.give(McpListFailed(session.listings[0].item_id, "HTTP 503"))
+    session.send("session.update", session={"type": "realtime", "tracing": "auto"})
+    assert len(session.listings) == 1
+
+
 def test_a_new_definition_takes_the_place_of_the_old_one() -> None:
     session = McpSession()
     session.declare(server())

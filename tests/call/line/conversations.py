@@ -24,6 +24,7 @@ from perhop.call.legs import EndReason, ModelSink
 from perhop.call.line import LinePolicy
 from perhop.call.line.rebuild import carried
 from perhop.call.manager import CallManager
+from perhop.call.observer import CallObserver
 from perhop.models.scripted import ScriptedModel
 from perhop.models.steps import Script, Step, call, say, wait
 from perhop.realtime.audio import AudioChunk
@@ -166,6 +167,7 @@ class Outcome:
     seed: int
     sessions: int = 0
     turns: int = 0
+    frames: int = 0
     tool_calls: int = 0
     lost_frames: list[int] = field(default_factory=list)
     doubled_frames: list[int] = field(default_factory=list)
@@ -198,6 +200,9 @@ class Conversation:
         kills: sockets broken, at random moments.
         seconds: for how long the caller talks.
         wall: Unix time, s; what the sessions mean by ``expires_at``.
+        policy: of the line.
+        observer: told of every renewal.
+        caller: whose playout somebody watches.
     """
 
     def __init__(
@@ -209,7 +214,12 @@ class Conversation:
         seconds: float = 40.0,
         far: Callable[[Script], Far] | None = None,
         wall: Callable[[], float] | None = None,
+        policy: LinePolicy | None = None,
+        observer: CallObserver | None = None,
+        caller: Caller | None = None,
     ) -> None:
+        self._policy = policy or LinePolicy(rng=random.Random(seed))
+        self._observer = observer
         self._seed = seed
         self._rng = random.Random(seed)
         self._kills = kills
@@ -219,7 +229,7 @@ class Conversation:
         self._ids = counting_ids()
         self._wall = wall
         self._far = far(self._answer) if far else VirtualFar(self._answer, seed + 1, cap_s=cap_s, new_id=self._ids)
-        self.caller = Caller()
+        self.caller = caller or Caller()
 
     async def run(self) -> Outcome:
         """The conversation from beginning to end."""
@@ -235,7 +245,8 @@ class Conversation:
         manager = CallManager(
             {"far": self._far.kind},
             ToolRunner(),
-            policy=LinePolicy(rng=random.Random(self._seed)),
+            policy=self._policy,
+            observer=self._observer,
             clock=loop.time,
             wall=self._wall or loop.time,
             new_id=self._ids,
@@ -292,7 +303,7 @@ class Conversation:
 
     def _judge(self, live: Call) -> Outcome:
         items = live.history.items
-        outcome = Outcome(self._seed, sessions=len(self._far.models), ended=live.ended)
+        outcome = Outcome(self._seed, sessions=len(self._far.models), ended=live.ended, frames=len(self._loud))
         committed: dict[str, bytes] = {}
         for model in self._far.models:
             committed |= model.record.committed

@@ -32,7 +32,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.call.helpers import Caller
-from tests.call.line.conversations import FRAME_S, QUIET_S, Conversation, Outcome
+from tests.call.line.conversations import FRAME_S, Conversation, Outcome
 from tests.models.upstream import Upstream
 
 from perhop.call.call import Call
@@ -105,18 +105,18 @@ class Tally(CallObserver):
     renewals: list[tuple[float, bool, str]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
-    def renewed(self, call: Call, *, forced: bool, gap_s: float) -> None:
+    def renewed(self, call: Call, *, forced: bool, gap_s: float) -> None:  # noqa: ARG002
         self.renewals.append((time.monotonic(), forced, phase(call)))
 
-    def reconnected(self, call: Call, *, seconds: float, attempts: int) -> None:
+    def reconnected(self, call: Call, *, seconds: float, attempts: int) -> None:  # noqa: ARG002
         self.losses.append(seconds)
 
 
 def phase(call: Call) -> str:
     """What was going on."""
-    if call._boundary._model._journal.speech_is_open:
+    if call._boundary._model._journal.speech_is_open:  # noqa: SLF001
         return "caller talking"
-    if call._functions.running:
+    if call._functions.running:  # noqa: SLF001
         return "tool in flight"
     if call.history.unplayed():
         return "agent talking"
@@ -183,7 +183,7 @@ async def measure(halves: list[Half], count: int, progress: Progress) -> None:
     """As many calls as it takes, some at once."""
     seed = 0
     for half in halves:
-        wanted = count // 2 if half.kills else count // 2
+        wanted = count // 2
         task = progress.add_task(half.name, total=wanted)
         while half.happened < wanted:
             await asyncio.gather(*(converse(half, seed + index) for index in range(AT_ONCE)))
@@ -242,7 +242,7 @@ def report(halves: list[Half]) -> tuple[Table, bool]:
 
 
 def main(
-    count: Annotated[int, typer.Option(min=2, help="Renewals, and half as many broken sockets.")] = 200,
+    count: Annotated[int, typer.Option(min=2, help="Renewals; half as many sockets are broken.")] = 200,
     output: Annotated[Path, typer.Option(help="Where the table goes.")] = RESULTS / "renewal.md",
 ) -> None:
     """Replace model sessions while people talk."""

@@ -19,6 +19,7 @@ BENCHES = {
     "webrtc_edge_aiortc": "the same callers against a plain aiortc echo",
     "loss": "what the model hears of a lossy network, against aiortc's receiver",
     "first_audio": "end of speech to first audio, and sentences cut short",
+    "renewal": "model sessions replaced and lost while people talk",
     "brain": "voice detection, recognition, synthesis",
 }
 HERE = Path(__file__).parent

@@ -30,7 +30,9 @@ _GRAMMAR_SEARCH = {"lw": 6.5, "wip": 0.05, "beam": 1e-80, "pbeam": 1e-56, "wbeam
 """Found by trial on a compiled grammar of 220 words and a handwritten one, with eight voices: the defaults lose the
 right path in strings of digits and lists of slots."""
 
-SILENCES = frozenset({"<sil>", "<s>", "</s>", "(NULL)", "SIL", "[NOISE]", "[COUGH]", "[SMACK]", "[UH]", "[UM]"})
+SILENCES = frozenset(
+    {"<sil>", "<s>", "</s>", "(NULL)", "SIL", "[NOISE]", "[SPEECH]", "[COUGH]", "[SMACK]", "[UH]", "[UM]"}
+)
 
 _ODDS_FORGIVEN = 0.75
 _FRAMES_ADDED = 10
@@ -38,8 +40,8 @@ _FRAMES_ADDED = 10
 
 _SHORTEST_LAST = 12
 """Frames (10 ms) that the last word before a pause lasts at least, for it is drawn out there: 120 ms was the least of
-550 measured ("the", "it", at 210 words a minute). What a codec leaves of the end of a voice becomes words of 80 to 120
-ms: "… on Friday eight"."""
+270 measured ("the", "it", at 210 words a minute). What a codec leaves of the end of a voice becomes a word of 80 to
+120 ms, seldom more: "… on Friday eight"."""
 
 _VARIANTS = {"first": ("TH ER S T",)}
 """Pronunciations that the dictionary lacks. After "the", half the voices' "first" begins like "third", which then wins
@@ -158,7 +160,7 @@ class DecoderPair:
             return ""
         words: list[str] = best.hypstr.split()
         spoken = [part.end_frame - part.start_frame + 1 for part in self._words.seg() if part.word not in SILENCES]
-        if spoken and spoken[-1] < _SHORTEST_LAST:
+        if words and spoken and spoken[-1] < _SHORTEST_LAST:
             words.pop()
         return " ".join(words)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.websockets import WebSocket
 from tests.frames import UNKNOWN_FIELDS, Inspector, offence
 
+from perhop.edges.webrtc.sctp import Channel
 from perhop.realtime.events import SERVER_EVENTS
 
 COMMITTED = {"type": "input_audio_buffer.committed", "event_id": "event_1", "item_id": "item_1"}
@@ -67,6 +69,20 @@ def test_websockets_of_the_protocol_are_looked_at_and_no_others(inspector: Inspe
     asyncio.run(send("/media"))
     assert inspector.take() == []
     asyncio.run(send("/v1/realtime"))
+    [found] = inspector.take()
+    assert found.startswith("nonsense: no event the package knows")
+
+
+@pytest.mark.any_frames("it sends some on purpose")
+def test_so_is_the_data_channel_for_events_and_no_other(inspector: Inspector) -> None:
+    def send(label: str) -> None:
+        far_end: Any = SimpleNamespace(label=label, readyState="open", send=lambda _: None)
+        assert Channel(far_end, 1).send('{"type":"nonsense"}')
+
+    inspector.take()
+    send("chat")
+    assert inspector.take() == []
+    send("oai-events")
     [found] = inspector.take()
     assert found.startswith("nonsense: no event the package knows")
 

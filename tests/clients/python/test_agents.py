@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-from agents import function_tool
+from agents import GuardrailFunctionOutput, function_tool, output_guardrail
 from agents.realtime import RealtimeAgent, RealtimeModelSendRawMessage, RealtimePlaybackTracker
 from tests.browser.server import Server
 from tests.clients.python.talk import question, talk
@@ -29,6 +29,18 @@ def get_story() -> str:
 def find_bill(month: Literal["May", "June"]) -> str:
     """Finds a bill."""
     return f"The bill of {month} is paid."
+
+
+@function_tool(needs_approval=True)
+def find_secret(month: Literal["May", "June"]) -> str:
+    """Finds a secret."""
+    return f"The secret of {month} is safe."
+
+
+@output_guardrail
+def no_stories(_context: object, _agent: object, output: str) -> GuardrailFunctionOutput:
+    """Houses on hills are not to be spoken of."""
+    return GuardrailFunctionOutput(output_info=None, tripwire_triggered="house" in output)
 
 
 @pytest.fixture
@@ -132,4 +144,29 @@ async def test_a_button_cuts_the_agent_off_too(server: Server, guide: RealtimeAg
         assert (await call.event("audio_interrupted")).item_id == played.item_id
         assert (await call.frame("conversation.item.truncated"))["audio_end_ms"] == 700
         await call.session.send_message("What is the weather in Oakland")
+        assert await call.answer() == "It is sunny in Oakland."
+
+
+async def test_a_tool_waits_for_a_persons_approval(server: Server) -> None:
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Guide", tools=[find_secret])
+    async with talk(server, agent) as call:
+        await call.session.send_message("find the secret of May")
+        asked = await call.event("tool_approval_required")
+        await call.session.approve_tool_call(asked.call_id)
+        assert (await call.event("tool_end")).output == "The secret of May is safe."
+        assert await call.answer() == "The secret of May is safe."
+        await call.session.send_message("find the secret of June")
+        asked = await call.event("tool_approval_required")
+        await call.session.reject_tool_call(asked.call_id, rejection_message="That one stays secret.")
+        assert "That one stays secret." in await call.answer()
+
+
+async def test_an_answer_against_the_rules_is_stopped(server: Server, guide: RealtimeAgent[Any]) -> None:
+    guide.output_guardrails = [no_stories]
+    async with talk(server, guide) as call:
+        await call.session.send_message("get story")
+        tripped = await call.event("guardrail_tripped")
+        assert tripped.message.startswith("Once there was a house")
+        await call.session.send_message("What is the weather in Oakland")
+        await call.until(lambda event: event.type == "tool_end" and event.tool.name == "find_weather")
         assert await call.answer() == "It is sunny in Oakland."

@@ -195,7 +195,7 @@ class Account:
     ) -> None:
         self.used = Used()
         self._scopes = tuple(scopes)
-        self._warn_at = warn_at
+        self._warn_at = Decimal(str(warn_at))
         self._began = began
         self._today = today
         self._open = True
@@ -227,7 +227,7 @@ class Account:
         for scope in self._scopes:
             if scope.limits.call_s is not None:
                 end = self._began + scope.limits.call_s
-                moments += [self._began + scope.limits.call_s * self._warn_at, end]
+                moments += [self._began + scope.limits.call_s * float(self._warn_at), end]
         return min((moment for moment in moments if moment > now), default=None)
 
     def close(self) -> None:
@@ -251,7 +251,7 @@ class Account:
     def _judge(self, used: Decimal, limit: Decimal) -> Verdict:
         if used >= limit:
             return Verdict.END
-        return Verdict.WARN if used >= limit * Decimal(self._warn_at) else Verdict.GO_ON
+        return Verdict.WARN if used >= limit * self._warn_at else Verdict.GO_ON
 
 
 @dataclass(slots=True)

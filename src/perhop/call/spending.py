@@ -175,10 +175,9 @@ class Spending:
         self._state = _State.LEAVING
         self._limit = finding.limit
         self._note("a call reached its limit", finding)
-        if self._say(self._warning.goodbye, purpose=_GOODBYE):
-            self._ends_at = self._clock() + self._warning.grace_s
-            self._at(self._ends_at, self._end)
-        else:
+        self._ends_at = self._clock() + self._warning.grace_s
+        self._at(self._ends_at, self._end)
+        if not self._say(self._warning.goodbye, purpose=_GOODBYE):
             self._end_in(0.0)
 
     def _said_goodbye(self, event: ResponseDone) -> None:

@@ -1,6 +1,10 @@
-"""The check that every frame passes in the tests beside this one can fail, and says why."""
+"""What the tests beside this one rest on: the check of every frame can fail and says why; the packages are pinned."""
 
 from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
 
 import pytest
 from tests.clients.js.run import in_node
@@ -37,3 +41,13 @@ async def test_frames_it_understands_and_the_five_kinds_it_hands_on_pass() -> No
 
 async def test_the_list_of_kinds_it_hands_on_holds_none_that_it_has_learnt() -> None:
     assert await in_node("judged", "learnt") == []
+
+
+async def test_the_lock_file_names_every_package_with_version_and_checksum_and_no_registry() -> None:
+    lock = json.loads(Path(__file__).with_name("package-lock.json").read_text())
+    wanted = json.loads(Path(__file__).with_name("package.json").read_text())["dependencies"]
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert not [name for name, package in packages.items() if "resolved" in package]
+    assert not [version for version in wanted.values() if not re.fullmatch(r"\d+\.\d+\.\d+", version)]

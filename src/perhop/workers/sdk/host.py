@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Self
@@ -11,7 +12,7 @@ import structlog
 
 from perhop.store import Database, StoreDownError, upgrade
 from perhop.tools.base import Tool
-from perhop.tools.bus import ANY, Bus, Endpoint, Handle, Message, Service, announcement, tool_subject
+from perhop.tools.bus import ANY, Bus, BusDownError, Endpoint, Handle, Message, Service, announcement, tool_subject
 from perhop.workers.sdk.answering import WAITING, Answering
 from perhop.workers.sdk.dispatch import Dispatcher
 from perhop.workers.sdk.metrics import WorkerMetrics
@@ -77,6 +78,8 @@ class WorkerHost:
         host = cls(worker, bus, database, metrics or WorkerMetrics(), keep_outcomes)
         try:
             await host._start()
+            with contextlib.suppress(BusDownError):  # a bus that is away learns of the worker when it is back
+                await bus.flush()
         except BaseException:
             await host.close(grace_s=0)
             raise

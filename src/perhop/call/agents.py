@@ -32,6 +32,7 @@ class Agent:
         fallback_models: tried in this order when that one fails.
         greeting: said first when the caller is connected.
         samples: phrases to try, for people.
+        filler_after_s: how long a tool may run until the agent says one of ``fillers``; None for as long as it likes.
         budget: what its calls may use, one by one and all together.
     """
 
@@ -46,6 +47,8 @@ class Agent:
     greeting: str | None = None
     route: Literal["gateway", "direct"] = "gateway"
     samples: tuple[str, ...] = ()
+    filler_after_s: float | None = None
+    fillers: tuple[str, ...] = ()
     budget: BudgetSettings | None = None
 
     @property
@@ -104,11 +107,13 @@ class AgentRegistry:
             description=settings.description,
             fixed=fixed,
             defaults={"audio": {"input": {"transcription": {"model": "built-in"}}}},
-            tools=dict(tools),
+            tools=tools,
             model=settings.model,
             fallback_models=settings.fallback_models,
             greeting=settings.greeting,
             route=settings.route,
             samples=settings.samples,
+            filler_after_s=settings.filler_after_s,
+            fillers=settings.fillers,
             budget=settings.budget,
         )

@@ -6,6 +6,9 @@ everything passes unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from perhop.call.line import LineHost, ModelLine
 from perhop.realtime.events import ClientEvent
 from perhop.realtime.session import SessionConfig
@@ -38,6 +41,10 @@ class Boundary:
     def resume_model(self) -> None:
         """Opens a further model session, which is told the conversation."""
         self._model.resume()
+
+    def restart_model(self, changes: Mapping[str, Any]) -> None:
+        """Goes on in a further model session with this configuration, which is told the conversation."""
+        self._model.restart(changes)
 
     @property
     def epoch(self) -> int:

@@ -53,7 +53,7 @@ MAX_WAITING = 32
 @dataclass(slots=True)
 class _Request:
     event: ResponseCreate
-    origin: Literal["client", "tools"]
+    origin: Literal["client", "tools", "filler"]
     client: Hashable = None
     outputs: frozenset[str] = frozenset()
     doubled: bool = False
@@ -125,6 +125,17 @@ class ResponseCoordinator:
         self._waiting.append(_Request(event, "tools", outputs=outputs))
         return self._release(now)
 
+    def fill(self, event: ResponseCreate) -> list[ResponseCreate]:
+        """Something to say while a tool runs: at once, or not at all.
+
+        Returns:
+            What to send to the model now; empty when somebody speaks or something is about to be said.
+        """
+        if self._live is not None or self._in_flight or self._waiting or self._speaking or self._due_until is not None:
+            return []
+        self._in_flight.append(_Request(event, "filler"))
+        return [event]
+
     def observe(self, event: ServerEvent, now: float) -> tuple[list[ResponseCreate], bool]:
         """Takes in what the model says.
 
@@ -188,6 +199,7 @@ class ResponseCoordinator:
         Returns:
             What to send to the model now, in order: what was asked and had not begun, or else for the answer again.
         """
+        self._in_flight = deque(request for request in self._in_flight if request.origin != "filler")
         again = [request.event for request in self._in_flight]
         cut_off, self._cut_off = self._cut_off, None
         if cut_off is not None and answer:
@@ -244,16 +256,21 @@ class ResponseCoordinator:
             return
         self._due_until = None
         request = self._in_flight.popleft() if self._in_flight else None
-        self._live = _Live(response_id, request, frozenset(self._outputs_added))
+        self._live = _Live(response_id, request, frozenset())
         if request is not None:
             self._served[request.event.event_id or ""] = self._live
             if len(self._served) > MAX_WAITING:
                 del self._served[next(iter(self._served))]
+        if request is None or request.origin != "filler":
+            self._answers_outputs(self._live)
+
+    def _answers_outputs(self, live: _Live) -> None:
+        """Whoever asked: this response has seen these outputs, nobody needs to ask for them again."""
+        live.answers = frozenset(self._outputs_added)
         self._outputs_added.clear()
-        # Whoever asked: this response has seen these outputs, nobody needs to ask for them again.
         for waiting in self._waiting:
             if waiting.origin == "tools":
-                waiting.outputs -= self._live.answers
+                waiting.outputs -= live.answers
         self._waiting = deque(r for r in self._waiting if r.origin == "client" or r.outputs)
 
     def _done(self, event: ResponseDone) -> None:
@@ -269,6 +286,10 @@ class ResponseCoordinator:
         if taken is None:
             return event.error.code != ALREADY_ACTIVE or bool(self._asked_by_clients())
         request, collided = taken
+        if request.origin == "filler":
+            if collided is not None and collided is self._live:
+                self._answers_outputs(collided)  # it was an answer, not the phrase we took it for
+            return False
         if event.error.code != ALREADY_ACTIVE:
             return request.origin == "client"
         if request.doubled:

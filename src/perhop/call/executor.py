@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import structlog
 
 from perhop.call.boundary import Boundary
+from perhop.call.fillers import Fillers
 from perhop.call.observer import ToolRun
 from perhop.call.replies import Replies
 from perhop.realtime.events import ConversationItemCreate
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
+from perhop.tools.control import CallControl
 from perhop.tools.tool import Tool, ToolContext
 
 __all__ = ["ToolExecutor"]
@@ -28,6 +31,8 @@ class ToolExecutor:
         replies: so that an error about an output is nobody else's.
         call_id: of the call, as are ``agent`` and ``tenant``; tools are told.
         ran: told of every run.
+        control: what built-in tools may do to the call.
+        fillers: told while a tool runs.
         clock: seconds, monotonic.
     """
 
@@ -40,15 +45,19 @@ class ToolExecutor:
         agent: str,
         tenant: str,
         ran: Callable[[ToolRun], None],
+        control: CallControl | None = None,
+        fillers: Fillers | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
         self._boundary = boundary
         self._replies = replies
         self._call_id = call_id
-        self._agent = agent
+        self.agent = agent
         self._tenant = tenant
         self._ran = ran
+        self._control = control
+        self._fillers = fillers
         self._clock = clock
         self._new_id = new_id
         self._log = _log.bind(call_id=call_id, tenant=tenant, agent=agent or None)
@@ -56,10 +65,15 @@ class ToolExecutor:
     async def run(self, tool: Tool, item: FunctionCallItem) -> str:
         """Runs a tool for this function call; returns the id of the output item that the model was sent."""
         context = ToolContext(
-            call_id=self._call_id, agent=self._agent, tenant=self._tenant, function_call_id=item.call_id or ""
+            call_id=self._call_id,
+            agent=self.agent,
+            tenant=self._tenant,
+            function_call_id=item.call_id or "",
+            control=self._control,
         )
         began = self._clock()
-        result = await self._boundary.to_tool(tool, item.arguments or "{}", context)
+        with self._fillers.during(tool) if self._fillers is not None else nullcontext():
+            result = await self._boundary.to_tool(tool, item.arguments or "{}", context)
         run = ToolRun(tool.name, result.ok, result.code, began_at=began, ended_at=self._clock())
         self._log.info("tool ran", tool=run.name, ok=run.ok, code=run.code, ms=round((run.ended_at - began) * 1e3))
         self._ran(run)

@@ -38,13 +38,13 @@ class FunctionCalls:
     """Runs the calls of tools that the agent declared; leaves those of client tools to the client.
 
     Args:
-        tools: the agent's tools by name.
+        tools: the agent's tools by name; another agent that takes over brings its own.
         run: runs one of them.
         answered: called with the ids of the output items once all calls of a response have theirs.
     """
 
     def __init__(self, tools: Mapping[str, Tool], run: RunFunction, answered: Callable[[list[str]], None]) -> None:
-        self._tools = tools
+        self.tools = tools
         self._run = run
         self._answered = answered
         self._batches: dict[str, _Batch] = {}
@@ -86,7 +86,7 @@ class FunctionCalls:
     def _begin(self, response_id: str, item: FunctionCallItem) -> None:
         batch = self._batches.setdefault(response_id, _Batch())
         function_call_id = item.call_id or ""
-        tool = self._tools.get(item.name or "")
+        tool = self.tools.get(item.name or "")
         if tool is None:
             batch.clients.add(function_call_id)
             return

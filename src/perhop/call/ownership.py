@@ -7,9 +7,10 @@ and would lose everything. Locked fields silently keep their value, and ``sessio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
-__all__ = ["SessionLock", "turn_detection"]
+__all__ = ["SessionLock", "succession", "turn_detection"]
 
 _WHOLE = frozenset({"turn_detection", "format", "transcription", "noise_reduction", "voice", "truncation", "prompt"})
 """Objects that are locked as one: half of an agent's turn detection and half of a client's would be neither's."""
@@ -39,6 +40,11 @@ class SessionLock:
             allowed["tools"] = [*self._tools, *(tool for tool in given if tool.get("name") not in self._names)]
         return allowed
 
+    @property
+    def names(self) -> set[Any]:
+        """Names of the agent's tools."""
+        return self._names
+
     def initial(self) -> dict[str, Any]:
         """The partial session object that puts the agent's fields in force."""
         session: dict[str, Any] = {"type": "realtime", **self._fixed}
@@ -57,6 +63,33 @@ def _without(given: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, An
             if nested:
                 left[key] = nested
     return left
+
+
+def succession(session: Mapping[str, Any], before: SessionLock, after: SessionLock) -> tuple[dict[str, Any], bool]:
+    """What changes when one agent takes over from another in a session that is in force.
+
+    The new agent's fields and tools come in force, the old one's tools and instructions go, and tools of the client
+    stay unless they take a name of the new agent's.
+
+    Returns:
+        The partial session object, without a voice that is in force already; and whether the voice stays.
+    """
+    changes = deepcopy(after.initial())
+    theirs = [tool for tool in session.get("tools") or () if tool.get("name") not in before.names | after.names]
+    changes["tools"] = [*changes.get("tools", ()), *theirs]
+    changes.setdefault("instructions", "")
+    voice = _voice(changes)
+    same = voice is None or voice == _voice(session)
+    if same and voice is not None:
+        del changes["audio"]["output"]["voice"]
+    return changes, same
+
+
+def _voice(session: Mapping[str, Any]) -> Any:
+    node: Any = session
+    for key in ("audio", "output", "voice"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
 
 
 def turn_detection(session: Mapping[str, Any]) -> Mapping[str, Any] | None:

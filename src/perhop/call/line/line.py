@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -161,6 +162,14 @@ class ModelLine:
         self._suspended = False
         self._lost_at = self._clock()
         self._open_next()
+
+    def restart(self, changes: Mapping[str, Any]) -> None:
+        """Goes on in a further session that has this configuration from the start: a session that has spoken does not
+        change its voice."""
+        self._state.change(changes)
+        if not self._suspended:
+            self.suspend()
+            self.resume()
 
     def close(self) -> None:
         """Ends whatever session there is; idempotent."""

@@ -52,6 +52,10 @@ class SessionState:
         self._session = event.session
         return event.model_copy(update={"session": {**event.session, "id": self._id}})
 
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """A further session is to have this configuration."""
+        self.config = self.config.merged({"type": self.config.type, **changes})
+
     @property
     def manual(self) -> bool:
         """Clients commit the caller's audio by hand."""

@@ -1,0 +1,103 @@
+"""Something to hear while a tool takes its time: one short phrase, never two in a row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from perhop.realtime.events import (
+    InputAudioBufferSpeechStarted,
+    ResponseCreate,
+    ResponseCreated,
+    ResponseParams,
+    ServerEvent,
+)
+from perhop.tools.base import Tool
+
+__all__ = ["FILLER", "PURPOSE", "FillerHost", "Fillers"]
+
+PURPOSE = "perhop_purpose"
+"""Of a response's metadata; models return it as it is."""
+
+FILLER = "filler"
+
+_LOOK_AGAIN_S = 0.25
+"""While somebody speaks there is no silence to fill; so often it is looked whether there is by now."""
+
+
+class FillerHost(Protocol):
+    """The call."""
+
+    def fill(self, event: ResponseCreate) -> bool:
+        """Has the model say something if nobody speaks and nothing is about to be said; whether it will."""
+
+
+class Fillers:
+    """Fills silences of one call.
+
+    After a phrase there is no other until somebody else has spoken: the caller, or the agent with an answer.
+
+    Args:
+        after_s: silence begins to be one when a tool has run for so long; None for never.
+        phrases: taken in turn.
+    """
+
+    def __init__(self, host: FillerHost, *, after_s: float | None, phrases: tuple[str, ...]) -> None:
+        self._host = host
+        self._after_s = after_s
+        self._phrases = phrases
+        self._said = 0
+        self._allowed = True
+
+    def observe(self, event: ServerEvent) -> None:
+        """Takes in what the model says."""
+        if isinstance(event, InputAudioBufferSpeechStarted) or (
+            isinstance(event, ResponseCreated) and (event.response.metadata or {}).get(PURPOSE) != FILLER
+        ):
+            self._allowed = True
+
+    @contextmanager
+    def during(self, tool: Tool) -> Iterator[None]:
+        """While the block runs, the tool does."""
+        after_s = self._after_s if tool.filler_after_s is None else tool.filler_after_s
+        phrases = tool.fillers or self._phrases
+        if after_s is None or not phrases:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal timer
+            timer = None
+            if self._allowed and not self._say(phrases):
+                timer = loop.call_later(_LOOK_AGAIN_S, look)
+
+        timer = loop.call_later(after_s, look)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _say(self, phrases: tuple[str, ...]) -> bool:
+        phrase = phrases[self._said % len(phrases)]
+        said = self._host.fill(spoken(phrase, purpose=FILLER))
+        if said:
+            self._said += 1
+            self._allowed = False
+        return said
+
+
+def spoken(text: str, *, purpose: str) -> ResponseCreate:
+    """A request to say this and nothing else."""
+    quoted = text.replace('"', "'")
+    return ResponseCreate(
+        response=ResponseParams(
+            instructions=f'Say this to the caller, in the language of the conversation: "{quoted}"',
+            tool_choice="none",
+            metadata={PURPOSE: purpose},
+        )
+    )

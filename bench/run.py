@@ -17,6 +17,7 @@ from rich.console import Console
 BENCHES = {
     "webrtc_edge": "calls one core holds, delay, gaps, loop lag, memory; the echo of the real call path",
     "webrtc_edge_aiortc": "the same callers against a plain aiortc echo",
+    "bridge": "what the gateway adds between WebRTC callers and a WebSocket model, calls one core bridges",
     "loss": "what the model hears of a lossy network, against aiortc's receiver",
     "first_audio": "end of speech to first audio, and sentences cut short",
     "renewal": "model sessions replaced and lost while people talk",

@@ -189,7 +189,10 @@ def main() -> None:
     parser.add_argument("stack", choices=STACKS)
     parser.add_argument("--uvloop", action="store_true", help="the loop of servers; its rounds are not metered")
     arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     meter = MeteredSelector()
     factory = uvloop.new_event_loop if arguments.uvloop else lambda: asyncio.SelectorEventLoop(meter)
     with asyncio.Runner(loop_factory=factory) as runner:

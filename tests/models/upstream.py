@@ -301,17 +301,22 @@ class Upstream:
         return 101 if presented == self.key else 401
 
 
-class _Talking(EchoModel):
-    """An echo that is heard a share of the time: ``talk`` of every ten seconds, each session at its own phase."""
+class _Parrot(EchoModel):
+    """An echo for measuring, heard a share of the time: ``talk`` of every ten seconds, each session at its own phase.
 
-    def __init__(self, talk: float, phase_ms: int) -> None:
-        super().__init__()
+    It is deaf for its first second: what a caller said while the session was being opened comes in one burst, and an
+    echo of that would never be caught up with.
+    """
+
+    def __init__(self, talk: float, phase_ms: int, cap_s: float | None) -> None:
+        super().__init__(session_cap_s=cap_s)
         self._talk_ms = talk * 10_000
         self._at_ms = phase_ms
+        self._hears_at = time.monotonic() + 1.0
 
     def append(self, pcm: bytes) -> None:
         self._at_ms = (self._at_ms + len(pcm) // 48) % 10_000
-        if self._at_ms < self._talk_ms:
+        if self._at_ms < self._talk_ms and time.monotonic() > self._hears_at:
             super().append(pcm)
 
 
@@ -322,11 +327,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         nonlocal opened
         opened += 1
         if arguments.kind == "echo":
-            return (
-                EchoModel(session_cap_s=arguments.cap)
-                if arguments.talk >= 1
-                else _Talking(arguments.talk, opened * 3_571 % 10_000)
-            )
+            return _Parrot(arguments.talk, opened * 3_571 % 10_000, arguments.cap)
         return ScriptedModel(
             in_turn(then=[say("This goes on for a while.", ms=arguments.say_ms)]), session_cap_s=arguments.cap
         )

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from perhop import __version__
-from perhop.api import health, incoming, management, realtime, refused, sockets
+from perhop.api import call_history, health, incoming, management, realtime, refused, sockets
 from perhop.api.errors import ErrorBody, install_error_handlers
 from perhop.api.middleware import BodyLimit, Cors, LoopbackGuard, RequestLog
 from perhop.api.pages import mount_pages
@@ -39,7 +39,15 @@ def create_api(
         separate_input_output_schemas=False,
         responses={"default": {"model": ErrorBody, "description": "Any error: one shape for all."}},
     )
-    for router in (realtime.router, incoming.router, sockets.router, refused.router, management.router, health.router):
+    for router in (
+        realtime.router,
+        incoming.router,
+        sockets.router,
+        refused.router,
+        call_history.router,
+        management.router,
+        health.router,
+    ):
         app.include_router(router)
     mount_pages(app)
     install_error_handlers(app)

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from perhop.call.budget import BudgetExceededError
 from perhop.errors import LimitExceededError, PerhopError
 from perhop.realtime.errors import ProtocolError
+from perhop.store import StoreDownError
 
 __all__ = ["ApiError", "ErrorBody", "error_response", "install_error_handlers", "to_api_error"]
 
@@ -93,6 +94,9 @@ def to_api_error(error: PerhopError) -> ApiError:
                 type_="rate_limit_exceeded",
                 headers={"Retry-After": str(error.retry_after_s)},
             )
+        case StoreDownError():
+            message = "The database does not answer; try again later."
+            return ApiError(503, "store_unavailable", message, type_="server_error", headers={"Retry-After": "5"})
         case LimitExceededError():
             return ApiError(503, "server_overloaded", str(error), type_="server_error", headers={"Retry-After": "5"})
         case _:

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perhop import __version__
 from perhop.api.auth import Principal, bearer_of
+from perhop.api.call_history import stored_snapshot
 from perhop.api.errors import ErrorBody
 from perhop.api.realtime import mint
 from perhop.api.services import Services, Use
 from perhop.call.snapshot import CallSnapshot, ClientReport
+from perhop.store.calls import get_call as get_stored_call
 
 __all__ = ["router"]
 
@@ -98,12 +100,15 @@ async def list_calls(request: Request, services: Use) -> list[CallSnapshot]:
     return [call.snapshot() for call in services.calls.live() if principal.sees(call.tenant)]
 
 
-@router.get("/calls/{call_id}", summary="One call, live or one of the last that ended")
+@router.get("/calls/{call_id}", summary="One call, live or past")
 async def get_call(request: Request, services: Use, call_id: CallId) -> CallSnapshot:
     """Figures of one call; ``ended`` says why it is over. The client secret that opened it may read them while the
-    call lives. The last 200 calls that ended can be asked for until the process ends."""
+    call lives; afterwards it takes a key."""
     call = services.calls.get(call_id)
     snapshot = call.snapshot() if call is not None else services.calls.ended(call_id)
+    if snapshot is None and services.db is not None and services.auth.find_key(bearer_of(request)) is not None:
+        row = await get_stored_call(services.db, call_id)
+        snapshot = stored_snapshot(row) if row is not None else None
     tenant = snapshot.tenant if snapshot is not None else None
     services.auth.require_call(request, call_id=call_id, tenant=tenant, scope="stats")
     assert snapshot is not None

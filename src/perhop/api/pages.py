@@ -1,4 +1,4 @@
-"""The pages: the demo, the files of the browser client, and the API's own documentation. Nothing comes from a CDN."""
+"""The pages, the files of the browser client, and the API's own documentation. Nothing comes from a CDN."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOCS_ASSETS = Path(str(files("fastapi_offline") / "static"))
 
 
 def mount_pages(app: FastAPI) -> None:
-    """Adds ``/``, ``/demo``, ``/web/…`` and ``/docs``."""
+    """Adds ``/``, ``/demo``, ``/calls``, ``/web/…`` and ``/docs``."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -30,10 +30,11 @@ def mount_pages(app: FastAPI) -> None:
 
     @router.get("/demo")
     async def demo() -> FileResponse:
-        page = WEB / "demo.html"
-        if not page.is_file():
-            raise HTTPException(404, "This installation came without its demo page.")
-        return FileResponse(page, headers={"Cache-Control": "no-cache"})
+        return _page("demo.html")
+
+    @router.get("/calls")
+    async def calls() -> FileResponse:
+        return _page("calls.html")
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
@@ -50,6 +51,13 @@ def mount_pages(app: FastAPI) -> None:
     app.include_router(router)
     app.mount("/docs/assets", StaticFiles(directory=DOCS_ASSETS), name="docs-assets")
     app.mount("/web", _NoCacheFiles(directory=WEB, html=True, check_dir=False), name="web")
+
+
+def _page(name: str) -> FileResponse:
+    page = WEB / name
+    if not page.is_file():
+        raise HTTPException(404, "This installation came without its pages.")
+    return FileResponse(page, headers={"Cache-Control": "no-cache"})
 
 
 class _NoCacheFiles(StaticFiles):

@@ -14,6 +14,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Literal
 
+from perhop.call.snapshot import CallUsage
 from perhop.call.usage import TokenUse
 from perhop.config.budget import BudgetSettings
 from perhop.errors import LimitExceededError
@@ -276,6 +277,11 @@ class Used:
     def tokens(self) -> int:
         """All of them."""
         return sum(self.by_kind.values()) + self.transcription_tokens
+
+    def usage(self) -> CallUsage:
+        """For whoever looks from outside."""
+        transcription = {"transcription": self.transcription_tokens} if self.transcription_tokens else {}
+        return CallUsage({**self.by_kind, **transcription}, self.transcription_s, self.cost, self.priced)
 
     def add(self, use: TokenUse, cost: Decimal | None) -> None:
         """Something more."""

@@ -362,6 +362,7 @@ class Call:
             hop=self._leg.stats(),
             client=self._report,
             ended=self.ended,
+            usage=self.spending.used.usage(),
         )
 
     # -- inside -------------------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
 
 from perhop.call.legs import EndReason, HopStats, Transport
 
-__all__ = ["CallSnapshot", "ClientReport"]
+__all__ = ["CallSnapshot", "CallUsage", "ClientReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,23 @@ class ClientReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CallUsage:
+    """What a call used.
+
+    Attributes:
+        tokens: by kind; what was cached is counted under ``cached_…`` only.
+        transcription_s: seconds of speech transcribed, where that is what is charged.
+        cost: in the currency of the price table.
+        priced: False when some usage had no price: the cost is then higher.
+    """
+
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    transcription_s: float = 0.0
+    cost: Decimal = Decimal(0)
+    priced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class CallSnapshot:
     """One call at one moment, for ``GET /api/calls``.
 
@@ -38,6 +58,7 @@ class CallSnapshot:
         started_at: unix time, s.
         duration_s: so far, or in all once it ended.
         epoch: how many times the model session was replaced.
+        ended: ``crashed`` when the process ended under it.
         taps: controllers and other taps attached now.
     """
 
@@ -57,4 +78,5 @@ class CallSnapshot:
     hop: HopStats
     client: ClientReport = field(default_factory=ClientReport)
     taps: int = 0
-    ended: EndReason | None = None
+    ended: EndReason | Literal["crashed"] | None = None
+    usage: CallUsage = field(default_factory=CallUsage)

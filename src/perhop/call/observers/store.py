@@ -68,7 +68,7 @@ def record_of(call: Call, *, renewals: int = 0, reconnects: int = 0) -> CallReco
         transport=now.transport,
         started_at=started_at,
         ended_at=started_at + timedelta(seconds=now.duration_s) if now.ended is not None else None,
-        end_reason=now.ended.value if now.ended is not None else None,
+        end_reason=str(now.ended) if now.ended is not None else None,
         duration_ms=round(now.duration_s * 1000),
         turns=now.turns,
         responses=now.responses,

@@ -10,7 +10,6 @@ Its clients are the caller and any number of controllers, who may say the same t
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 import structlog
 
 from perhop.call.agents import Agent
-from perhop.call.bargein import truncation
+from perhop.call.asking import Asking
 from perhop.call.boundary import Boundary
-from perhop.call.coordinator import ResponseCoordinator
 from perhop.call.endings import ENDINGS
 from perhop.call.event_audio import EventAudio
 from perhop.call.executor import ToolExecutor
+from perhop.call.farewell import Farewell
+from perhop.call.fillers import Fillers
 from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
@@ -32,12 +32,15 @@ from perhop.call.line import Replacement
 from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
 from perhop.call.open_responses import OpenResponses
 from perhop.call.own_transcription import OwnTranscription
-from perhop.call.ownership import SessionLock, turn_detection
+from perhop.call.ownership import SessionLock, succession, turn_detection
 from perhop.call.replies import Replies, Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.call.spending import Spending
 from perhop.call.taps import Tap, Taps
+from perhop.call.tool_control import ToolControl
 from perhop.call.turns import Turn, TurnWatch
+from perhop.call.voice import AgentVoice
+from perhop.errors import PerhopError
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
@@ -69,6 +72,9 @@ __all__ = ["Call"]
 
 _log = structlog.get_logger(__name__)
 
+FindAgent = Callable[[str, str], tuple[Agent, SessionLock]]
+"""(tenant, name) → an agent, and what it decides of a session. Raises PerhopError when there is none."""
+
 
 class Call:
     """A live call; implements both sinks of :mod:`perhop.call.legs`.
@@ -84,6 +90,7 @@ class Call:
         lifetime: begun already; without a limit unless given.
         spending: counts what it uses and ends it at a limit.
         key: name of the API key it was started with.
+        find_agent: (tenant, name) → an agent and its lock on the session, for handing over; raises PerhopError.
         clock: seconds, monotonic.
     """
 
@@ -101,6 +108,7 @@ class Call:
         lifetime: Lifetime | None = None,
         spending: Spending | None = None,
         key: str | None = None,
+        find_agent: FindAgent | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
@@ -123,27 +131,33 @@ class Call:
         self._replies = Replies(new_id)
         self._audio = EventAudio()
         self._session: Mapping[str, Any] | None = None
-        self._coordinator = ResponseCoordinator(new_id)
+        self._asking = Asking(boundary.to_model, clock=clock, new_id=new_id)
+        self._voice = AgentVoice(leg, self.history, self._to_model)
         self._open = OpenResponses(new_id)
         self._transcription = OwnTranscription(transcribe_with)
         name = agent.name if agent else ""
-        tools = ToolExecutor(
+        self._find_agent = find_agent
+        self._successor: tuple[Agent, SessionLock] | None = None
+        self._farewell = Farewell(self, clock=clock)
+        self._fillers = Fillers(
+            self, after_s=agent.filler_after_s if agent else None, phrases=agent.fillers if agent else ()
+        )
+        self._tools = ToolExecutor(
             boundary,
             self._replies,
             call_id=call_id,
             agent=name,
             tenant=tenant,
             ran=self._tool_ran,
+            control=ToolControl(self, leg),
+            fillers=self._fillers,
             clock=clock,
             new_id=new_id,
         )
-        self._functions = FunctionCalls(agent.tools if agent else {}, tools.run, self._tools_answered)
-        self._timer: asyncio.TimerHandle | None = None
+        self._functions = FunctionCalls(agent.tools if agent else {}, self._tools.run, self._tools_answered)
         self._connected = False
-        self._interruptible = True
-        self._silenced: set[str] = set()
         self._turns = TurnWatch(clocked=leg.clocked)
-        self._responses = self._interruptions = 0
+        self._responses = 0
         self._report = ClientReport()
         self._log = _log.bind(call_id=call_id, tenant=tenant, agent=name or None, epoch=0)
 
@@ -185,6 +199,7 @@ class Call:
         self.history.played_out(response_id)
         self._tell(OutputAudioBufferStopped(event_id=self._new_id("event_"), response_id=response_id))
         self.spending.played(response_id)
+        self._farewell.played(response_id)
 
     def on_caller_closed(self, reason: EndReason) -> None:
         """The caller is gone."""
@@ -228,10 +243,8 @@ class Call:
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
         """Model audio goes straight to the caller."""
-        if self._silenced and chunk.response_id in self._silenced:
+        if not self._voice.play(chunk):
             return
-        self.history.add_audio(chunk)
-        self._leg.play(chunk)
         self._taps.audio(chunk)
         if self._turns.wants_audio:
             self._turns.audio(self._clock())
@@ -241,7 +254,7 @@ class Call:
         said = event
         self.history.apply(event)
         self._open.observe(event)
-        requests, show = self._coordinator.observe(event, self._clock())
+        requests, show = self._asking.observe(event)
         if isinstance(event, SessionCreated | SessionUpdated):
             event = self._put_in_force(event)
         elif isinstance(event, ConversationItemRetrieved):
@@ -250,16 +263,18 @@ class Call:
             self._tell(event)
         match event:
             case InputAudioBufferSpeechStarted():
-                if self._interruptible and self._leg.clocked:
-                    self._drop_playout()
+                if self._voice.interruptible and self._leg.clocked:
+                    self._interrupt()
             case ResponseCreated():
                 self._responses += 1
             case ResponseDone():
-                self._response_over(event)
+                self._voice.response_over(event.response.id or "")
             case _:
                 pass
+        self._fillers.observe(event)
+        self._farewell.observe(event)
         self._functions.observe(event)
-        self._ask(requests)
+        self._asking.go_on(requests)
         self.spending.observe(said)
 
     def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
@@ -271,12 +286,11 @@ class Call:
 
     def busy(self) -> bool:
         """Whether this is a bad moment to change the model session."""
-        playing = self._leg.clocked and bool(self.history.unplayed())
-        return playing or self._functions.running or self._coordinator.asking
+        return self._voice.playing or self._functions.running or self._asking.asking
 
     def on_session_lost(self) -> None:
         """The model session is gone: what it was saying ends here."""
-        self._coordinator.session_lost()
+        self._asking.session_lost()
         for event in self._open.close("model_session_lost", "The model's session ended before its response did."):
             self.on_model_event(event)
 
@@ -284,8 +298,7 @@ class Call:
         """A model session is in force that knows the conversation."""
         self._log = self._log.bind(epoch=epoch)
         report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
-        answer = not self._functions.running
-        self._ask(self._coordinator.session_replaced(self._clock(), answer=answer))
+        self._asking.session_replaced(answer=not self._functions.running)
 
     def on_waiting(self) -> None:
         """There has been no model session for a while."""
@@ -308,8 +321,8 @@ class Call:
         self.ended = reason
         self.lifetime.end()
         self.spending.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._farewell.close()
+        self._asking.close()
         self._functions.close()
         self._boundary.close()
         self._leg.close(reason)
@@ -319,9 +332,35 @@ class Call:
         self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns.count)
         self._observer.call_ended(self)
 
+    # -- for its tools ------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Ends the call once the goodbye that follows was heard."""
+        self._farewell.begin()
+
+    def succeed(self, agent: str) -> None:
+        """Goes on as another agent once the outputs of the tools are in.
+
+        Raises:
+            PerhopError: there is no such agent.
+        """
+        if self._find_agent is None:
+            raise PerhopError("there are no other agents here")
+        self._successor = self._find_agent(self.tenant, agent)
+
+    def fill(self, event: ResponseCreate) -> bool:
+        """Has the model say something if it is silent here; whether it will."""
+        if not self._connected or self.ended is not None or self._voice.playing:
+            return False
+        return self._asking.fill(self._replies.sign(event, None))
+
+    def received_ms(self, response: ResponseDone) -> int:
+        """Audio of this response as it came from the model."""
+        return sum(self.history.received_ms(item.id) for item in response.response.output or () if item.id)
+
     def ask(self, event: ResponseCreate) -> None:
         """Has the model say something on Perhop's own behalf, when its turn has come."""
-        self._ask(self._coordinator.from_client(self._replies.sign(event, None), self._clock()))
+        self._asking.from_client(self._replies.sign(event, None))
 
     def tell_usage(self, usage: Usage) -> None:
         """Something of this call was counted."""
@@ -355,7 +394,7 @@ class Call:
             connected=self._connected,
             turns=self._turns.count,
             responses=self._responses,
-            interruptions=self._interruptions,
+            interruptions=self._voice.interruptions,
             tool_calls=self._functions.started,
             taps=len(self._taps),
             epoch=self._boundary.epoch,
@@ -399,7 +438,7 @@ class Call:
             case SessionUpdate():
                 self._boundary.to_model(event.model_copy(update={"session": self._changes(event.session)}))
             case ResponseCreate():
-                self._ask(self._coordinator.from_client(event, self._clock(), client=reply))
+                self._asking.from_client(event, reply)
             case ConversationItemCreate() if isinstance(event.item, FunctionCallOutputItem):
                 function_call_id = event.item.call_id
                 if self._functions.owns(function_call_id):
@@ -413,32 +452,13 @@ class Call:
             case InputAudioBufferAppend():
                 self._boundary.audio_to_model(self._audio.appended(event))
             case OutputAudioBufferClear() if self._leg.clocked:
-                self._drop_playout()
+                self._interrupt()
             case _:
                 self._boundary.to_model(event)
 
     def _changes(self, session: Mapping[str, Any]) -> dict[str, Any]:
         """What a client's update may change, as the model gets it."""
         return self._transcription.update(self._lock.apply(session))
-
-    def _ask(self, requests: list[ResponseCreate]) -> None:
-        for request in requests:
-            self._boundary.to_model(request)
-        self._arm()
-
-    def _arm(self) -> None:
-        """Keeps one timer for the coordinator's deadline."""
-        deadline = self._coordinator.next_deadline()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None and self.ended is None:
-            delay = max(0.0, deadline - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._ask(self._coordinator.on_timer(self._clock()))
 
     def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
         """The session that is now in force decides who interrupts and who asks. It ends when the call must, whatever
@@ -447,35 +467,24 @@ class Call:
         self._session = session
         self._audio.put_in_force(session)
         detection = turn_detection(session)
-        self._interruptible = detection is not None and detection.get("interrupt_response") is not False
-        self._coordinator.automatic = detection is not None and detection.get("create_response") is not False
+        self._voice.interruptible = detection is not None and detection.get("interrupt_response") is not False
+        self._asking.automatic(detection is not None and detection.get("create_response") is not False)
         return event.model_copy(update={"session": session})
 
     def _expire(self) -> None:
         """The call has lasted as long as it may."""
         self.hang_up(EndReason.SESSION_EXPIRED, f"The session reached its maximum duration of {self.lifetime.limit}.")
 
-    def _response_over(self, event: ResponseDone) -> None:
-        response_id = event.response.id or ""
-        if response_id in self._silenced:
-            self._silenced.discard(response_id)
-        elif self._leg.clocked:
-            self._leg.end_audio(response_id)
+    def _interrupt(self) -> None:
+        """The caller has the word."""
+        self._voice.interrupt(
+            self._asking.live_response_id,
+            lambda audible: self._tell(OutputAudioBufferCleared(event_id=self._new_id("event_"), response_id=audible)),
+        )
 
-    def _drop_playout(self) -> None:
-        """Silences the agent at once, and has the model forget what was not heard."""
-        audible = self._leg.clear()
-        if audible is not None:
-            self._interruptions += 1
-            self._tell(OutputAudioBufferCleared(event_id=self._new_id("event_"), response_id=audible))
-        for entry in self.history.unplayed():
-            position = self._leg.position(entry.item_id)
-            cut = truncation(entry.item_id, entry.content_index, position=position, received_ms=entry.received_ms)
-            if cut is not None:
-                self._boundary.to_model(self._replies.sign(cut, None))
-            self.history.played_out(entry.response_id)
-            if entry.response_id == self._coordinator.live_response_id:
-                self._silenced.add(entry.response_id)
+    def _to_model(self, event: ClientEvent) -> None:
+        """An event of Perhop's own."""
+        self._boundary.to_model(self._replies.sign(event, None))
 
     def _turn_over(self, turn: Turn | None) -> None:
         if turn is None:
@@ -491,4 +500,21 @@ class Call:
         self.ask(ResponseCreate(response=ResponseParams(instructions=f'Greet the caller with: "{greeting}"')))
 
     def _tools_answered(self, output_item_ids: list[str]) -> None:
-        self._ask(self._coordinator.for_tools(output_item_ids, self._clock()))
+        if self._successor is not None:
+            (agent, lock), self._successor = self._successor, None
+            self._take_over(agent, lock)
+        self._asking.for_tools(output_item_ids)
+
+    def _take_over(self, agent: Agent, lock: SessionLock) -> None:
+        """Another agent answers from here on; what it does not decide stays as it was."""
+        session = self._session or {}
+        changes, same_voice = succession(session, self._lock, lock)
+        self._log.info("another agent takes over", to=agent.name)
+        self.agent, self._lock = agent, lock
+        self._functions.tools = agent.tools
+        self._tools.agent = agent.name
+        self._log = self._log.bind(agent=agent.name)
+        if same_voice:
+            self._boundary.to_model(self._replies.sign(SessionUpdate(session=changes), None))
+        else:
+            self._boundary.restart_model(changes)

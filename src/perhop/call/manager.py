@@ -60,6 +60,7 @@ class CallManager:
         prices: what models cost.
         warning: what callers hear before a budget ends their call.
         policy: when model sessions are replaced, and how hard lost ones are tried again.
+        find_agent: (tenant, name) → an agent that may take over a call; raises PerhopError. None: none may.
         clock: seconds, monotonic.
         wall: Unix time, s.
     """
@@ -77,6 +78,7 @@ class CallManager:
         budgets: Budgets | None = None,
         prices: PriceTable | None = None,
         warning: WarningSettings | None = None,
+        find_agent: Callable[[str, str], Agent] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         new_id: IdFactory = new_id,
@@ -91,6 +93,7 @@ class CallManager:
         self._budgets = budgets or Budgets(clock=clock, wall=wall)
         self._prices = prices or PriceTable()
         self._warning = warning or WarningSettings()
+        self._find_agent = find_agent
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
@@ -156,6 +159,7 @@ class CallManager:
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             spending=Spending(account, prices=self._prices, warning=self._warning, clock=self._clock),
             key=key,
+            find_agent=self._agent_and_lock if self._find_agent is not None else None,
             clock=self._clock,
             new_id=self._new_id,
         )
@@ -191,6 +195,11 @@ class CallManager:
         self._ended[call.id] = call.snapshot()
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
+
+    def _agent_and_lock(self, tenant: str, name: str) -> tuple[Agent, SessionLock]:
+        assert self._find_agent is not None
+        agent = self._find_agent(tenant, name)
+        return agent, self._lock(agent)
 
     def _kinds(self, agent: Agent | None) -> list[ModelKind]:
         """The models to try, in order of preference."""

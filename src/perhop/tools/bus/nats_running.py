@@ -20,7 +20,7 @@ from nats.micro.request import Request
 
 from perhop.config.bus import BusSettings
 from perhop.tools.bus.base import Consumer, Endpoint, Handler, Message, Service
-from perhop.tools.bus.messages import EXPIRES_HEADER
+from perhop.tools.bus.messages import EXPIRES_HEADER, ID_HEADER
 from perhop.tools.bus.nats_connection import NatsClient
 from perhop.tools.bus.nats_stream import STREAM, ensure_stream
 from perhop.tools.bus.seldom import Seldom
@@ -30,10 +30,18 @@ __all__ = ["NatsConsumer", "NatsService", "NatsSubscription", "Running"]
 
 _log = structlog.get_logger(__name__)
 
+_ACK_WAIT_S = 6.0
+"""After this silence a message comes again. Short, because a server that crashed may have forgotten an acknowledgement,
+and nothing else is handed out meanwhile; who takes longer says so all the time."""
+
+_REMEMBERED_IDS = 10_000
+
 CLOCKS_APART_S = 5.0
 """How far the clocks of two machines may be apart before requests are taken for expired too early."""
 
-_FETCH_S = 5.0
+_FETCH_S = 1.0
+"""How long one question for messages lasts. One that was lost with its connection costs no more than this."""
+
 _RETRY_S = 1.0
 
 
@@ -153,6 +161,7 @@ class NatsConsumer(Running):
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
+        self._taken: dict[str, None] = {}
         self._seldom = Seldom()
 
     async def start(self, client: NatsClient) -> None:
@@ -201,7 +210,7 @@ class NatsConsumer(Running):
             durable_name=consumer.name,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=consumer.timeout_s + 5.0,
+            ack_wait=_ACK_WAIT_S,
             # One at a time is what keeps the order when a message has to come again.
             max_ack_pending=1,
             max_deliver=consumer.attempts,
@@ -212,6 +221,11 @@ class NatsConsumer(Running):
 
     async def _take(self, message: Msg) -> None:
         consumer = self._consumer
+        message_id = (message.headers or {}).get(ID_HEADER, "")
+        if message_id and message_id in self._taken:
+            await self._acknowledge(message)
+            return
+        working = asyncio.get_running_loop().create_task(_say_working(message))
         try:
             async with asyncio.timeout(consumer.timeout_s):
                 await consumer.handle(_message(message))
@@ -230,9 +244,24 @@ class NatsConsumer(Running):
                 else:
                     await message.nak(delay=consumer.retry_wait_s)
             return
-        # An acknowledgement that gets lost makes the message come again; its id tells.
+        finally:
+            working.cancel()
+        self._taken[message_id] = None
+        if len(self._taken) > _REMEMBERED_IDS:
+            del self._taken[next(iter(self._taken))]
+        await self._acknowledge(message)
+
+    async def _acknowledge(self, message: Msg) -> None:
+        """One that gets lost makes the message come again; its id tells."""
         with contextlib.suppress(nats.errors.Error, OSError):
             await message.ack()
+
+
+async def _say_working(message: Msg) -> None:
+    with contextlib.suppress(nats.errors.Error, OSError):
+        while True:
+            await asyncio.sleep(_ACK_WAIT_S / 3)
+            await message.in_progress()
 
 
 def _expired(message: Message) -> bool:
@@ -254,7 +283,7 @@ async def _drain(subscriptions: list[Subscription], grace_s: float) -> None:
         with contextlib.suppress(nats.errors.Error, OSError):
             await subscription.drain()  # type: ignore[no-untyped-call]
 
-    if subscriptions:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await asyncio.gather(*map(drain, subscriptions))
+    # Left to themselves beyond the time: given up, they would leave the connection with an answer it does not expect.
+    draining = [asyncio.get_running_loop().create_task(drain(subscription)) for subscription in subscriptions]
+    if draining:
+        await asyncio.wait(draining, timeout=grace_s)

@@ -1,0 +1,113 @@
+"""Every way to prove who we are to a NATS server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from tests.bus.conftest import until
+from tests.bus.servers import NatsServer, needs_nats, with_creds, with_nkey, with_password, with_tls
+
+from perhop.config.bus import BusSettings
+from perhop.tools.bus import BusDownError, BusError, NatsBus
+
+pytestmark = [needs_nats, pytest.mark.integration]
+
+
+async def connects(server: NatsServer, settings: BusSettings, *, wait_s: float = 5.0) -> bool:
+    bus = await NatsBus.open(settings, wait_s=wait_s)
+    try:
+        if bus.connected:
+            await bus.flush()
+        return bus.connected
+    except BusDownError:
+        return False
+    finally:
+        await bus.close()
+
+
+async def refused(server: NatsServer, **changes: object) -> bool:
+    with capture_logs() as logs:
+        connected = await connects(server, server.settings(**changes), wait_s=0.4)
+    assert len([entry for entry in logs if entry["event"] == "bus trouble"]) <= 3
+    assert "wrong-password" not in str(logs)
+    return not connected
+
+
+async def test_user_and_password(tmp_path: Path) -> None:
+    server = with_password(tmp_path)
+    server.start()
+    try:
+        assert await connects(server, server.settings(user="perhop", password="s3cret"))
+        assert await refused(server, user="perhop", password="wrong-password")
+        assert await refused(server)
+    finally:
+        server.stop()
+
+
+async def test_an_nkey(tmp_path: Path) -> None:
+    server, file = with_nkey(tmp_path)
+    server.start()
+    try:
+        assert await connects(server, server.settings(nkey=file))
+        assert await refused(server)
+    finally:
+        server.stop()
+
+
+async def test_a_creds_file(tmp_path: Path) -> None:
+    server, file = with_creds(tmp_path)
+    server.start()
+    try:
+        assert await connects(server, server.settings(creds=file))
+        assert await refused(server)
+    finally:
+        server.stop()
+
+
+async def test_tls_with_an_authority_of_our_own(tmp_path: Path) -> None:
+    server, ca, _, _ = with_tls(tmp_path)
+    server.start()
+    try:
+        assert await connects(server, server.settings(tls_ca=ca))
+        assert await refused(server)  # signed by nobody the system knows
+    finally:
+        server.stop()
+
+
+async def test_mutual_tls(tmp_path: Path) -> None:
+    server, ca, certificate, key = with_tls(tmp_path, mutual=True)
+    server.start()
+    try:
+        assert await connects(server, server.settings(tls_ca=ca, tls_cert=certificate, tls_key=key))
+        assert await refused(server, tls_ca=ca)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("name", ["nkey", "creds", "tls_ca"])
+async def test_a_file_that_is_not_there_is_an_error_at_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BusError):
+        await NatsBus.open(BusSettings(url="nats://127.0.0.1:1", **{name: tmp_path / "none"}))  # type: ignore[arg-type]
+
+
+async def test_rights_that_end_while_connected_are_tried_again(tmp_path: Path) -> None:
+    server = with_password(tmp_path)
+    server.start()
+    settings = server.settings(user="perhop", password="s3cret")
+    bus = await NatsBus.open(settings, wait_s=5)
+    try:
+        server.kill()
+        server.config = server.config.replace("s3cret", "other")
+        with capture_logs() as logs:
+            server.start()
+            await until(lambda: any("uthorization" in str(entry) for entry in logs))
+        server.kill()
+        server.config = server.config.replace("other", "s3cret")
+        server.start()
+        await until(lambda: bus.connected)
+        await bus.flush()
+    finally:
+        await bus.close()
+        server.stop()

@@ -16,8 +16,10 @@ from typing import Any
 
 import structlog
 
+from perhop.call.absence import Absence, CallEndedError
 from perhop.call.agents import Agent
 from perhop.call.asking import Asking
+from perhop.call.away import AwayLeg
 from perhop.call.boundary import Boundary
 from perhop.call.endings import ENDINGS
 from perhop.call.event_audio import EventAudio
@@ -89,6 +91,7 @@ class Call:
         transcribe_with: what writes down the caller's words for a further model session, where one may follow.
         lifetime: begun already; without a limit unless given.
         spending: counts what it uses and ends it at a limit.
+        absence: how long a caller who was lost may stay away; not at all unless given.
         key: name of the API key it was started with.
         find_agent: (tenant, name) → an agent and its lock on the session, for handing over; raises PerhopError.
         clock: seconds, monotonic.
@@ -107,6 +110,7 @@ class Call:
         transcribe_with: str | None = None,
         lifetime: Lifetime | None = None,
         spending: Spending | None = None,
+        absence: Absence | None = None,
         key: str | None = None,
         find_agent: FindAgent | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -155,6 +159,7 @@ class Call:
             new_id=new_id,
         )
         self._functions = FunctionCalls(agent.tools if agent else {}, self._tools.run, self._tools_answered)
+        self._absence = absence or Absence(0.0)
         self._connected = False
         self._turns = TurnWatch(clocked=leg.clocked)
         self._responses = 0
@@ -202,8 +207,45 @@ class Call:
         self._farewell.played(response_id)
 
     def on_caller_closed(self, reason: EndReason) -> None:
-        """The caller is gone."""
-        self.hang_up(reason)
+        """The caller is gone; one who was lost may come back."""
+        if reason is EndReason.CALLER_LOST and self._connected and self._absence.allowed and self.ended is None:
+            self._wait_for_caller()
+        else:
+            self.hang_up(reason)
+
+    def resume(self, leg: CallerLeg) -> None:
+        """The caller is back, over this leg, or changes over to it.
+
+        Raises:
+            CallEndedError: the call is over.
+        """
+        if self.ended is not None:
+            raise CallEndedError(self.id)
+        if not self._absence.waiting:
+            self._note_what_was_heard()
+            self._leg.close(EndReason.CALLER_LOST)
+        self._absence.over()
+        self._leg = self._voice.leg = leg
+        self.transport = leg.transport
+        self._log.info("caller is back", transport=leg.transport)
+        leg.attach(self)
+        if self._session is not None:
+            leg.send(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
+        self._boundary.resume_model()
+
+    def _wait_for_caller(self) -> None:
+        """The model session ends; the conversation is kept."""
+        self._note_what_was_heard()
+        self._leg = self._voice.leg = AwayLeg(self._leg)
+        self._log.info("caller lost, waiting", seconds=self._absence.window_s)
+        self._boundary.suspend_model()
+        self._absence.begin(lambda: self.hang_up(EndReason.CALLER_LOST))
+
+    def _note_what_was_heard(self) -> None:
+        """What the leg had not played will not be heard any more."""
+        for entry in self.history.unplayed():
+            self.history.cut(entry.item_id, self._leg.position(entry.item_id).played_ms)
+            self.history.played_out(entry.response_id)
 
     def on_client_report(self, report: ClientReport) -> None:
         """What the caller's browser measured."""
@@ -322,6 +364,7 @@ class Call:
         self.lifetime.end()
         self.spending.close()
         self._farewell.close()
+        self._absence.over()
         self._asking.close()
         self._functions.close()
         self._boundary.close()
@@ -381,6 +424,16 @@ class Call:
         """The configured name of the model that answers."""
         return self._boundary.model
 
+    @property
+    def resume_secret(self) -> str | None:
+        """Whoever presents it may come back as the caller; None where nobody may."""
+        return self._absence.secret if self._absence.allowed else None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the caller is away and may come back."""
+        return self._absence.waiting
+
     def snapshot(self) -> CallSnapshot:
         """The figures of this call now."""
         return CallSnapshot(
@@ -391,7 +444,8 @@ class Call:
             transport=self.transport,
             started_at=self.lifetime.started_at,
             duration_s=self.lifetime.seconds,
-            connected=self._connected,
+            connected=self._connected and not self.waiting,
+            waiting=self.waiting,
             turns=self._turns.count,
             responses=self._responses,
             interruptions=self._voice.interruptions,

@@ -94,6 +94,11 @@ class History:
         """Items with audio whose playout has not been reported over."""
         return list(self._audio.values())
 
+    def cut(self, item_id: str, heard_ms: int) -> None:
+        """Only so much of this item was heard, ms."""
+        if item_id in self._items and heard_ms < self.received_ms(item_id):
+            self._heard_ms[item_id] = heard_ms
+
     def played_out(self, response_id: str) -> None:
         """All audio of this response was played, or dropped and accounted for."""
         for item_id in [i for i, entry in self._audio.items() if entry.response_id == response_id]:

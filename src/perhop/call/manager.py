@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from perhop.call.absence import Absence
 from perhop.call.agents import Agent
 from perhop.call.boundary import Boundary
 from perhop.call.budget import Budgets
@@ -59,6 +60,7 @@ class CallManager:
         budgets: what calls may use; without limits unless given.
         prices: what models cost.
         warning: what callers hear before a budget ends their call.
+        resume_window_s: how long a call waits for a caller who was lost.
         policy: when model sessions are replaced, and how hard lost ones are tried again.
         find_agent: (tenant, name) → an agent that may take over a call; raises PerhopError. None: none may.
         clock: seconds, monotonic.
@@ -75,6 +77,7 @@ class CallManager:
         max_call_s: float | None = None,
         observer: CallObserver | None = None,
         policy: LinePolicy | None = None,
+        resume_window_s: float = 0.0,
         budgets: Budgets | None = None,
         prices: PriceTable | None = None,
         warning: WarningSettings | None = None,
@@ -90,6 +93,7 @@ class CallManager:
         self._observer = Observers(_Forgetting(self._forget), observer or CallObserver())
         self._max_call_s = max_call_s
         self._policy = policy or LinePolicy()
+        self._resume_window_s = resume_window_s
         self._budgets = budgets or Budgets(clock=clock, wall=wall)
         self._prices = prices or PriceTable()
         self._warning = warning or WarningSettings()
@@ -154,6 +158,7 @@ class CallManager:
             agent=agent,
             lock=lock,
             tenant=tenant,
+            absence=Absence(self._resume_window_s),
             transcribe_with=kinds[0].transcribe_with if kinds[0].remote else None,
             observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),

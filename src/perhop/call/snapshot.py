@@ -59,6 +59,7 @@ class CallSnapshot:
         duration_s: so far, or in all once it ended.
         epoch: how many times the model session was replaced.
         ended: ``crashed`` when the process ended under it.
+        waiting: the caller was lost and may come back.
         taps: controllers and other taps attached now.
     """
 
@@ -78,5 +79,6 @@ class CallSnapshot:
     hop: HopStats
     client: ClientReport = field(default_factory=ClientReport)
     taps: int = 0
+    waiting: bool = False
     ended: EndReason | Literal["crashed"] | None = None
     usage: CallUsage = field(default_factory=CallUsage)

@@ -1,0 +1,165 @@
+"""A caller who was lost comes back to the same conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from tests.call.helpers import Caller, counting_ids
+from tests.virtual_time import run_virtual
+
+from perhop.call.absence import CallEndedError
+from perhop.call.agents import Agent
+from perhop.call.call import Call
+from perhop.call.kinds import ModelKind
+from perhop.call.legs import EndReason
+from perhop.call.manager import CallManager
+from perhop.models.scripted import ScriptedModel
+from perhop.models.steps import Step, call, in_turn, say, wait
+from perhop.realtime.events import ConversationItemCreate, ResponseCreate, ServerEvent, SessionCreated
+from perhop.realtime.items import ContentPart, FunctionCallOutputItem, Item, MessageItem
+from perhop.tools.runner import ToolRunner
+from perhop.tools.tool import tool
+
+WINDOW_S = 60.0
+
+
+class Line:
+    """A call whose caller may be lost, and every model session it has."""
+
+    def __init__(self, *responses: list[Step], remote: bool = True, agent: Agent | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        script = in_turn(*responses, then=[say("Yes?", ms=200)])
+        self.models: list[ScriptedModel] = []
+
+        def open_model() -> ScriptedModel:
+            self.models.append(ScriptedModel(script, clock=loop.time, wall=loop.time))
+            return self.models[-1]
+
+        manager = CallManager(
+            {"local": ModelKind(open_model, remote=remote)},
+            ToolRunner(),
+            resume_window_s=WINDOW_S,
+            clock=loop.time,
+            wall=loop.time,
+            new_id=counting_ids(),
+        )
+        self.caller = Caller()
+        self.call: Call = manager.start(self.caller, agent=agent, session={}, tenant="t")
+        self.call.on_caller_ready()
+
+    async def say(self, text: str) -> None:
+        """The caller types something and gets an answer."""
+        part = ContentPart(type="input_text", text=text)
+        self.call.on_caller_event(ConversationItemCreate(item=MessageItem(role="user", content=[part])))
+        self.call.on_caller_event(ResponseCreate())
+        await asyncio.sleep(0.5)
+
+    def known(self) -> list[str]:
+        """What the newest model session knows was said."""
+        return [item.text() or type(item).__name__ for item in self.models[-1].server.items]
+
+
+def virtual(test: Coroutine[Any, Any, None]) -> None:
+    run_virtual(test)
+
+
+@pytest.mark.parametrize("remote", [True, False], ids=["remote", "built in"])
+def test_the_conversation_goes_on_where_it_was(remote: bool) -> None:
+    async def scenario() -> None:
+        line = Line([say("Hello.", ms=200)], remote=remote)
+        await line.say("my name is Ada")
+        line.caller.tick(20)
+        line.call.on_caller_closed(EndReason.CALLER_LOST)
+        assert line.models[0].record.ended == "closed", "nobody pays for a session without a caller"
+        assert line.call.waiting
+        assert line.call.ended is None
+
+        await asyncio.sleep(WINDOW_S - 1)
+        back = Caller()
+        line.call.resume(back)
+        await line.say("are you there")
+        assert line.known() == ["my name is Ada", "Hello.", "are you there", "Yes?"]
+        assert [type(event) for event in back.received[:1]] == [SessionCreated]
+        assert "response.done" in back.types()
+        assert not line.call.waiting
+        await asyncio.sleep(2 * WINDOW_S)
+        assert line.call.ended is None, "the timer of the absence is off"
+
+    virtual(scenario())
+
+
+def test_who_does_not_come_back_was_lost() -> None:
+    async def scenario() -> None:
+        line = Line()
+        line.call.on_caller_closed(EndReason.CALLER_LOST)
+        await asyncio.sleep(WINDOW_S + 1)
+        assert line.call.ended is EndReason.CALLER_LOST
+        with pytest.raises(CallEndedError):
+            line.call.resume(Caller())
+
+    virtual(scenario())
+
+
+def test_who_hangs_up_does_not_come_back() -> None:
+    async def scenario() -> None:
+        line = Line()
+        line.call.on_caller_closed(EndReason.CALLER_HANGUP)
+        assert line.call.ended is EndReason.CALLER_HANGUP
+
+    virtual(scenario())
+
+
+def test_what_was_not_heard_before_the_loss_is_not_remembered_as_said() -> None:
+    async def scenario() -> None:
+        line = Line([say("One two three four five six seven eight nine ten.", ms=2_450)])
+        await line.say("count")
+        line.caller.tick(50)  # of 122 frames
+        line.call.on_caller_closed(EndReason.CALLER_LOST)
+        line.call.resume(Caller())
+        await asyncio.sleep(0.1)
+        heard = line.known()[1]
+        assert heard.startswith("One two")
+        assert "ten" not in heard
+
+    virtual(scenario())
+
+
+def test_a_tool_that_ends_meanwhile_is_answered_to_who_comes_back() -> None:
+    async def scenario() -> None:
+        @tool(effect="none")
+        async def look_up() -> str:
+            """Looks something up."""
+            await asyncio.sleep(5)
+            return "found"
+
+        agent = Agent(name="a", tools={"look_up": look_up})
+        line = Line([call("look_up")], [wait(0.1), say("It is there.", ms=300)], agent=agent)
+        await line.say("where is it")
+        line.call.on_caller_closed(EndReason.CALLER_LOST)
+        await asyncio.sleep(10)
+        back = Caller()
+        line.call.resume(back)
+        await asyncio.sleep(1)
+        outputs: list[Item] = [i for i in line.models[-1].server.items if isinstance(i, FunctionCallOutputItem)]
+        assert len(outputs) == 1
+        assert line.known()[-1] == "It is there."
+
+    virtual(scenario())
+
+
+def test_a_caller_may_change_over_without_having_been_missed() -> None:
+    async def scenario() -> None:
+        line = Line([say("Hello.", ms=200)])
+        await line.say("hi")
+        other = Caller()
+        line.call.resume(other)
+        await line.say("still me")
+        assert line.caller.closed is EndReason.CALLER_LOST
+        assert len(line.models) == 1, "the model never noticed"
+        done: list[ServerEvent] = [event for event in other.received if event.type == "response.done"]
+        assert len(done) == 1
+
+    virtual(scenario())

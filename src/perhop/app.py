@@ -47,16 +47,17 @@ from perhop.models.upstreams import upstream_kind
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import ServerLimits
+from perhop.running_tools import start_tools
 from perhop.schemas import prepare
 from perhop.store import Database
 from perhop.store.calls import spent_since
 from perhop.store.recorder import Recorder
 from perhop.telemetry.loop_lag import LoopLag
 from perhop.telemetry.metrics import Metrics
+from perhop.tools.bus import open_bus
 from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
-from perhop.tools.runner import ToolRunner
 from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender
 
 if TYPE_CHECKING:
@@ -86,14 +87,15 @@ def create_app(settings: Settings) -> FastAPI:
         PerhopError: an agent names a tool that cannot be loaded.
     """
     _refuse_exposure(settings)
-    agents = _load_agents(settings)
+    tools = ToolRegistry(folder=settings.base_dir, declared=settings.tools)
+    agents = _load_agents(settings, tools)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                app.state.services = await _start(settings, agents, metrics, stack)
+                app.state.services = await _start(settings, agents, tools, metrics, stack)
             except PerhopError as error:
                 # ASGI turns it into text; whoever serves the app can show the error itself.
                 app.state.startup_error = error
@@ -106,7 +108,9 @@ def create_app(settings: Settings) -> FastAPI:
     return create_api(settings, metrics, lifespan=lifespan)
 
 
-async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, stack: AsyncExitStack) -> Services:
+async def _start(
+    settings: Settings, agents: AgentRegistry, tools: ToolRegistry, metrics: Metrics, stack: AsyncExitStack
+) -> Services:
     """Starts the parts in the order they need each other; ``stack`` ends them in the opposite one."""
     brain = build(settings.brain)
     stack.push_async_callback(brain.close)
@@ -140,8 +144,9 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
 
         stack.push_async_callback(traces.close)
         observers.append(TraceObserver(traces.tracer))
-    runner = ToolRunner()
-    stack.push_async_callback(runner.close)
+    bus = await open_bus(settings.bus)
+    stack.push_async_callback(bus.close)
+    runner = await start_tools(tools, db=db, guard=guard, bus=bus, stack=stack)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
     stack.push_async_callback(webrtc.close)
     client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)
@@ -162,6 +167,7 @@ async def _start(settings: Settings, agents: AgentRegistry, metrics: Metrics, st
         budgets=await _budgets(settings, db),
         prices=PriceTable(settings.prices),
         warning=settings.warning,
+        find_agent=lambda _, name: agents.get(name),
     )
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
@@ -244,9 +250,8 @@ def _local_model(brain: Brain, limits: LimitSettings, mcp: McpProvider | None) -
     )
 
 
-def _load_agents(settings: Settings) -> AgentRegistry:
+def _load_agents(settings: Settings, tools: ToolRegistry) -> AgentRegistry:
     """Loads what the agents name, so that a wrong reference is an error at start and not in a call."""
-    tools = ToolRegistry(folder=settings.base_dir)
     named = list(settings.agents)
     if settings.echo and all(agent.name != _ECHO.name for agent in named):
         named.append(_ECHO)

@@ -74,6 +74,12 @@ class LightCaller:
             self._send(self.peer.protect(packet))
             await asyncio.sleep(0.02)
 
+    async def heard(self) -> None:
+        """Returns once the agent's audio came."""
+        async with asyncio.timeout(10):
+            while not self.peer.received:  # noqa: ASYNC110 - what another process does in its own time
+                await asyncio.sleep(_TICK_S)
+
     def hang_up(self) -> None:
         """Closes DTLS, as a browser does."""
         assert self.peer.dtls is not None

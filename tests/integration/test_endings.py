@@ -181,7 +181,7 @@ class TestShutdown:
                     # The live ones go on: text and audio come back, a controller may join.
                     await say(socket, "still here")
                     await caller.talk(10)
-                    assert caller.peer.received
+                    await caller.heard()
                     async with connect(f"{server.ws}?call_id={call}") as controller:
                         await created(controller)
                 caller.hang_up()

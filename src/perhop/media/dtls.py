@@ -109,7 +109,7 @@ class DtlsSession:
         error: why the state is ``failed``.
     """
 
-    __slots__ = ("_connection", "_fingerprints", "_is_client", "_received", "error", "srtp", "state")
+    __slots__ = ("_fingerprints", "_is_client", "_openssl", "_received", "error", "srtp", "state")
 
     def __init__(
         self, identity: DtlsIdentity, role: Literal["client", "server"], *, fingerprints: Sequence[Fingerprint]
@@ -120,12 +120,12 @@ class DtlsSession:
         self._is_client = role == "client"
         self._fingerprints = tuple(fingerprints)
         self._received = 0
-        self._connection = SSL.Connection(identity.context, None)
-        self._connection.set_ciphertext_mtu(MTU)
+        self._openssl: SSL.Connection | None = SSL.Connection(identity.context, None)
+        self._openssl.set_ciphertext_mtu(MTU)
         if self._is_client:
-            self._connection.set_connect_state()
+            self._openssl.set_connect_state()
         else:
-            self._connection.set_accept_state()
+            self._openssl.set_accept_state()
 
     def start(self) -> None:
         """As client, makes the first flight; otherwise, and when started already, nothing."""
@@ -161,10 +161,16 @@ class DtlsSession:
 
     def outgoing(self) -> Iterator[bytes]:
         """The datagrams to send now, in order, each at most about :data:`MTU` bytes."""
-        try:
-            data = self._connection.bio_read(MAX_HANDSHAKE_BYTES)
-        except SSL.WantReadError:
+        if self._openssl is None:
             return
+        try:
+            data = self._openssl.bio_read(MAX_HANDSHAKE_BYTES)
+        except SSL.WantReadError:
+            data = b""
+        if self.state in (DtlsState.CLOSED, DtlsState.FAILED):
+            # These were the last words. What OpenSSL and libsrtp hold is given back now: objects of a call refer to
+            # each other, and the garbage collector, which does not see that memory, lets hundreds of calls pile up.
+            self._openssl = self.srtp = None
         yield from _datagrams(data)
 
     def timeout(self) -> float | None:
@@ -192,6 +198,13 @@ class DtlsSession:
                 self.error = _reason(error)
         if self.state is not DtlsState.FAILED:
             self.state = DtlsState.CLOSED
+
+    @property
+    def _connection(self) -> SSL.Connection:
+        """OpenSSL's part, while it is not over."""
+        if self._openssl is None:
+            raise DtlsError(f"the association is {self.state}")
+        return self._openssl
 
     def _handshake(self) -> None:
         self.state = DtlsState.CONNECTING

@@ -243,6 +243,7 @@ class Peer:
             self._sctp.close()
         self._dtls.close()
         self._flush()
+        self._srtp = None
         self._forget_all()
 
     # -- from SCTP ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,9 +12,10 @@ from perhop.tools.errors import ToolConflictError, ToolLoadError, UnknownToolErr
 from perhop.tools.loader import ToolLoader
 
 if TYPE_CHECKING:  # takes the protocol's and HTTP's modules along; loaded only where an MCP server is declared
+    from perhop.tools.kinds.offered import OfferedTool
     from perhop.tools.mcp.source import McpSource
 
-__all__ = ["DEFAULT_TENANT", "AgentTools", "Catalogue", "ToolRegistry", "ToolSource"]
+__all__ = ["DEFAULT_TENANT", "AgentTools", "ToolRegistry", "ToolSource"]
 
 DEFAULT_TENANT = "default"
 
@@ -25,10 +26,6 @@ class ToolSource(Protocol):
     @property
     def tools(self) -> Mapping[str, Tool]:
         """By name, as far as they are known."""
-
-
-Catalogue = Callable[[str], Tool | None]
-"""The tool of this name as workers of this installation serve it, if one does."""
 
 
 class AgentTools(Mapping[str, Tool]):
@@ -60,7 +57,6 @@ class ToolRegistry:
     Args:
         folder: what relative references start from: the folder of ``perhop.toml``.
         declared: ``[tools.<name>]`` tables.
-        catalogue: what ``bus:<name>`` means where no table says it.
     """
 
     def __init__(
@@ -68,30 +64,43 @@ class ToolRegistry:
         *,
         folder: Path | None = None,
         declared: Mapping[str, ToolSettings] | None = None,
-        catalogue: Catalogue = lambda _: None,
     ) -> None:
         self._folder = folder
         self._loader = ToolLoader(folder)
         self._declared = declared or {}
-        self._catalogue = catalogue
         self._tools: dict[str, dict[str, Tool]] = {}
         self._origins: dict[str, dict[str, str]] = {}
         self._loaded: dict[str, Tool] = {}
         self._sources: dict[str, McpSource] = {}
+        self._offered: dict[tuple[str, str], OfferedTool] = {}
 
     @property
     def sources(self) -> Sequence[McpSource]:
         """The MCP servers that were referred to."""
         return list(self._sources.values())
 
+    @property
+    def offered(self) -> Sequence[OfferedTool]:
+        """Tools that were referred to and are described by whoever serves them."""
+        return list(self._offered.values())
+
+    def find(self, name: str, *, tenant: str = DEFAULT_TENANT) -> Tool:
+        """The tool of this name, wherever it comes from.
+
+        Raises:
+            UnknownToolError: the tenant has none.
+        """
+        everywhere = AgentTools({}, [*self._sources.values(), *(o for o in self.offered if o.tenant == tenant)])
+        return everywhere[name] if name in everywhere else self.get(name, tenant=tenant)
+
     def load(self, reference: str, *, tenant: str = DEFAULT_TENANT) -> Tool:
         """Finds a tool and adds it; the same reference always gives the same tool.
 
         Args:
-            reference: ``"module:function"``, ``"builtin:<name>"``, ``"bus:<name>"``, or the name of a table.
+            reference: ``"module:function"``, ``"builtin:<name>"``, or the name of a table.
 
         Raises:
-            ToolLoadError: the reference leads nowhere, or to an MCP server, which has many tools.
+            ToolLoadError: the reference leads nowhere, or to what becomes known later (:meth:`load_all`).
             ToolDefinitionError: what it leads to cannot be a tool.
             ToolConflictError: the tenant has another tool of this name.
         """
@@ -104,12 +113,13 @@ class ToolRegistry:
     def load_all(self, references: Iterable[str], *, tenant: str = DEFAULT_TENANT) -> Mapping[str, Tool]:
         """The tools of one agent, by name, in the order given. Raises as :meth:`load` does.
 
-        Those of MCP servers join them when the servers have told of them.
+        Those of MCP servers join them when the servers have told of them, and those that are a worker's
+        (``"bus:<name>"``, without a table that describes it) when a worker has offered them.
         """
         tools: list[Tool] = []
-        sources: list[McpSource] = []
+        sources: list[ToolSource] = []
         for reference in references:
-            source = self._source(reference)
+            source = self._mcp(reference) or self._offer(reference, tenant)
             if source is not None:
                 sources.append(source)
             else:
@@ -153,7 +163,15 @@ class ToolRegistry:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _source(self, reference: str) -> McpSource | None:
+    def _offer(self, reference: str, tenant: str) -> OfferedTool | None:
+        kind, _, name = reference.partition(":")
+        if kind != "bus" or isinstance(self._declared.get(name), BusToolSettings):
+            return None
+        from perhop.tools.kinds.offered import OfferedTool
+
+        return self._offered.setdefault((tenant, name), OfferedTool(name, tenant))
+
+    def _mcp(self, reference: str) -> McpSource | None:
         settings = self._declared.get(reference)
         if not isinstance(settings, McpToolSettings):
             return None
@@ -170,7 +188,7 @@ class ToolRegistry:
         if kind == "builtin":
             return self._builtin(name)
         if kind == "bus":
-            return self._of_worker(name)
+            return self._of_table(name)
         return self._loader.load(reference)
 
     def _of_table(self, name: str) -> Tool:
@@ -191,14 +209,3 @@ class ToolRegistry:
         if does is None:
             raise ToolLoadError(f"tool reference 'builtin:{name}': the built-in tools are {', '.join(BUILTINS)}")
         return builtin(does)
-
-    def _of_worker(self, name: str) -> Tool:
-        from perhop.tools.kinds.define import bus_tool_of
-
-        if isinstance(self._declared.get(name), BusToolSettings):
-            return self._of_table(name)
-        served = self._catalogue(name)
-        if served is None:
-            message = f"tool reference 'bus:{name}': no known worker serves it; describe it in a table [tools.{name}]"
-            raise ToolLoadError(message)
-        return bus_tool_of(served)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,10 +11,14 @@ from tests.virtual_time import run_virtual
 
 from perhop.tools.base import ToolContext
 from perhop.tools.bus.base import Endpoint, Message, Service
+from perhop.tools.bus.discovery import announcement, discover
 from perhop.tools.bus.errors import BusDownError, BusTimeoutError, NoWorkerError, RemoteError
 from perhop.tools.bus.memory import InProcessBus
+from perhop.tools.bus.subjects import ANY, tool_subject
+from perhop.tools.errors import UnknownToolError
 from perhop.tools.kinds.bus import BusTool
-from perhop.tools.kinds.define import bus_tool_of
+from perhop.tools.kinds.offered import keep_offered
+from perhop.tools.registry import ToolRegistry
 from perhop.tools.result import ToolResult
 from perhop.tools.retry import Backoff
 from perhop.tools.runner import ToolRunner
@@ -133,15 +138,42 @@ async def test_a_real_worker_answers_over_the_bus_of_the_process() -> None:
     await bus.close()
 
 
-def test_a_workers_function_says_how_it_is_called_over_the_bus() -> None:
+async def test_a_tool_known_by_name_is_described_by_the_worker_that_offers_it() -> None:
     @tool(effect="none", samples=["book {day}"], timeout_s=3)
     def book(day: str) -> str:
         """Books a day."""
         return day
 
-    over_bus = bus_tool_of(book)
+    async def respond(message: Message) -> bytes:
+        return b"{}"
+
+    def serve(tenant: str, version: str) -> Service:
+        subject, about = tool_subject(tenant, "book"), announcement(book, tenant=tenant)
+        endpoint = Endpoint(name="book", subject=subject, respond=respond, metadata=about)
+        return Service(name=f"w{version}".replace(".", "-"), version=version, endpoints=[endpoint])
+
+    registry = ToolRegistry()
+    tools = registry.load_all(["bus:book", "builtin:hang_up"], tenant="acme")
+    assert list(tools) == ["hang_up"], "until somebody offers it"
+    bus = InProcessBus()
+    await bus.serve(serve("other", "9.0.0"))
+    [wanted] = registry.offered
+    wanted.take(await discover(bus, timeout_s=0.01))
+    assert "book" not in tools, "what is offered to others is not ours"
+    await bus.serve(serve(ANY, "1.0.0"))
+    wanted.take(await discover(bus, timeout_s=0.01))
+    over_bus = tools["book"]
     assert over_bus.to_function() == book.to_function()
     assert (over_bus.effect, over_bus.timeout_s, over_bus.idempotent) == ("none", 3, True)
+    assert registry.find("book", tenant="acme") is over_bus
+    wanted.take(await discover(bus, timeout_s=0.01))
+    assert tools["book"] is over_bus, "as long as it is described alike it stays the same tool"
+    keeping = asyncio.create_task(keep_offered(bus, registry.offered))
+    await asyncio.sleep(0)
+    keeping.cancel()
+    with pytest.raises(UnknownToolError):
+        registry.find("book", tenant="other")
+    await bus.close()
 
 
 def test_headers_survive_the_way() -> None:

@@ -16,7 +16,7 @@ from perhop.tools.kinds.bus import BusTool
 from perhop.tools.kinds.http import HttpTool
 from perhop.tools.kinds.openapi import find_operation
 
-__all__ = ["bus_tool_of", "define"]
+__all__ = ["define"]
 
 MAX_DOCUMENT_BYTES = 16 << 20
 
@@ -78,16 +78,6 @@ def define(name: str, settings: ToolSettings, *, folder: Path | None = None) -> 
             return builtin(settings.does, name=name, targets=settings.targets, agents=settings.agents, **options)
         case McpToolSettings():
             raise ToolDefinitionError(f"tool {name}: an MCP server is no single tool")
-
-
-def bus_tool_of(tool: Tool) -> BusTool:
-    """The way to a tool that some worker serves: with its description and schema, asked over the bus."""
-    return BusTool(
-        name=tool.name,
-        description=tool.description,
-        parameters=dict(tool.parameters),
-        **{name: getattr(tool, name) for name in _SHARED if name != "idempotent"},
-    )
 
 
 def _of_operation(name: str, settings: HttpToolSettings, options: dict[str, Any], folder: Path | None) -> HttpTool:

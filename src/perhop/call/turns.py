@@ -76,16 +76,18 @@ class TurnWatch:
         self._live: str | None = None
         self._playing: str | None = None
         self._is_answered = False
+        self._has_audio = False
+        self._was_played = False
 
     @property
     def wants_audio(self) -> bool:
         """Whether :meth:`audio` would note something; asked for every piece of model audio, so it is cheap."""
-        turn = self._turn
-        return turn is not None and turn.audible_at is None and self._live is not None and not self._clocked
+        return self._live is not None and not self._has_audio
 
     def audio(self, now: float) -> None:
-        """Audio of the live response went to a caller who plays it by itself."""
-        if self._turn is not None and self._turn.audible_at is None:
+        """The caller leg was given audio of the live response: a clocked one will say when it plays it."""
+        self._has_audio = True
+        if self._turn is not None and self._turn.audible_at is None and not self._clocked:
             self._turn.audible_at = now
 
     def observe(self, event: ServerEvent, now: float) -> Turn | None:
@@ -141,7 +143,7 @@ class TurnWatch:
         if self._turn is not None:
             self._turn.responses += 1
         self._live = response_id
-        self._is_answered = False
+        self._is_answered = self._has_audio = self._was_played = False
 
     def _done(self, turn: Turn, event: ResponseDone, now: float) -> Turn | None:
         calls = sum(isinstance(item, FunctionCallItem) for item in event.response.output or ())
@@ -151,7 +153,7 @@ class TurnWatch:
             self._live = None
             return None  # the answer follows the tools
         self._is_answered = True
-        if self._clocked and self._playing is not None:
+        if self._clocked and self._has_audio and not self._was_played:
             return None
         return self._end(now)
 
@@ -159,6 +161,7 @@ class TurnWatch:
         if event.response_id != self._playing:
             return None
         self._playing = None
+        self._was_played = True
         if isinstance(event, OutputAudioBufferCleared) and self._turn is not None:
             self._turn.outcome = "interrupted"
         return self._end(now) if self._is_answered else None
@@ -167,12 +170,12 @@ class TurnWatch:
         self.count += 1
         self._turn = Turn(self.count, spoken, now)
         self._live = self._playing = None
-        self._is_answered = False
+        self._is_answered = self._has_audio = self._was_played = False
 
     def _end(self, now: float, outcome: TurnOutcome | None = None) -> Turn | None:
         turn, self._turn = self._turn, None
         self._live = self._playing = None
-        self._is_answered = False
+        self._is_answered = self._has_audio = self._was_played = False
         if turn is not None:
             turn.ended_at = now
             turn.outcome = outcome or turn.outcome

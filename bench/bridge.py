@@ -9,8 +9,8 @@ sent to the tone heard: the whole round trip, both codecs, both hops and the pac
     python bench/bridge.py --calls 10 --seconds 5 --no-talk --no-stops
     python bench/bridge.py --peer in-process          # the same without the second hop: what the WebSocket costs
 
-*Stops* is another measurement: an agent speaks, its caller talks over it, and the time from the model's
-``speech_started`` to the last packet the caller gets is taken, with ``--calls`` callers at once in other calls.
+*Stops* is another measurement: agents speak, their callers talk over them, and the time from the model's
+``speech_started`` to the end of the last packet with the agent's voice is taken.
 
 Callers and model share the other core; callers come first. With more than 2 ms (p99) between their schedule and them,
 or a gateway that waited for its own core for more than 1 % of the time, a row is void: use an idle machine.

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from bench.webrtc_edge import SystemUnderTest, percentile
-from bench.webrtc_load import FRAME, RATE, Caller, Load, LoadResult, encode
+from bench.webrtc_load import FRAME, INTERVAL, RATE, Caller, Load, LoadResult, encode
+from numpy.typing import NDArray
 
 __all__ = ["Stops", "measure_stops"]
 
@@ -18,7 +19,13 @@ PERIOD_S = 2.6
 """A caller says something this often: long enough after it for the turn to end and the agent to be heard again."""
 
 PAUSE_S = 0.1
-"""Without a packet for this long, the agent is silent."""
+"""Without an audible packet for this long, the agent is silent."""
+
+MOSTLY = 240
+"""Loud samples of a packet's 480 that make it the agent's; after its last one the codec still rings for a while."""
+
+LISTENERS = 8
+"""Callers that decode what they hear; the others only talk and are talked to."""
 
 
 @dataclass(slots=True)
@@ -48,7 +55,7 @@ class Interrupter(Caller):
     """A caller that says something every few seconds, and notes when it heard what."""
 
     def __init__(self, index: int, packets: Sequence[bytes]) -> None:
-        super().__init__(index, packets, is_probe=False)
+        super().__init__(index, packets, is_probe=index < LISTENERS)
         self._loud, self._quiet = packets[: len(packets) // 2], packets[len(packets) // 2 :]
         self._phase = index * 0.377 % PERIOD_S
         self.arrivals: list[float] = []
@@ -59,10 +66,8 @@ class Interrupter(Caller):
         self._at %= len(self._packets)
         super().talk(now)
 
-    def hear(self, result: LoadResult | None, now: float) -> None:
-        before = self._last_arrival
-        super().hear(result, now)
-        if self._last_arrival != before:
+    def heard(self, loud: NDArray[np.intp], result: LoadResult | None, now: float) -> None:  # noqa: ARG002
+        if len(loud) > MOSTLY:
             self.arrivals.append(now)
 
 
@@ -87,7 +92,7 @@ def measure_stops(system: SystemUnderTest, said: list[dict[str, Any]], *, calls:
     stops = Stops(calls, lateness=result.lateness)
     for line in list(said):
         at = line.get("speech_started", 0.0)
-        if began <= at <= began + seconds - 1:
+        if began <= at <= began + seconds - 1 and line["session"] < LISTENERS:
             silent = _silence_after(load.callers[line["session"]], at)
             if silent is not None:
                 stops.silent_after.append(silent)
@@ -95,7 +100,7 @@ def measure_stops(system: SystemUnderTest, said: list[dict[str, Any]], *, calls:
 
 
 def _silence_after(caller: Caller, at: float) -> float | None:
-    """How long after ``at`` the last packet came; None when nothing was playing."""
+    """How long after ``at`` the last packet had been played (20 ms from its arrival); None when nothing was playing."""
     assert isinstance(caller, Interrupter)
     arrivals = caller.arrivals
     playing = [arrival for arrival in arrivals if at - PAUSE_S < arrival <= at]
@@ -107,7 +112,7 @@ def _silence_after(caller: Caller, at: float) -> float | None:
             if arrival - last > PAUSE_S:
                 break
             last = arrival
-    return max(0.0, last - at)
+    return max(0.0, last + INTERVAL - at)
 
 
 def _tone_then_silence() -> list[bytes]:

@@ -140,20 +140,27 @@ class Caller:
             self._listen(result, now)
 
     def _listen(self, result: LoadResult | None, now: float) -> None:
-        """Decodes, and looks for the start of a burst."""
+        """Decodes what came."""
         assert self._decoder is not None
         packets, self.peer.received = self.peer.received, []
         for packet in packets:
             _, _, _, _, _, start, end = read_header(packet)
             samples = np.frombuffer(self._decoder.decode(packet[start:end]), "<i2")
-            loud = np.flatnonzero(np.abs(samples) > LOUD)
-            if not len(loud):
-                self._quiet_since = self._quiet_since or now
-                continue
-            was_quiet = self._quiet_since and now - self._quiet_since > QUIET_BEFORE
-            self._quiet_since = 0.0
-            if was_quiet and self._burst_sent and result is not None:
-                result.delays.append(now + loud[0] / 24_000 - self._burst_sent)
+            self.heard(np.flatnonzero(np.abs(samples) > LOUD), result, now)
+
+    def heard(self, loud: NDArray[np.intp], result: LoadResult | None, now: float) -> None:
+        """Looks for the start of a burst.
+
+        Args:
+            loud: which of a packet's samples are.
+        """
+        if not len(loud):
+            self._quiet_since = self._quiet_since or now
+            return
+        was_quiet = self._quiet_since and now - self._quiet_since > QUIET_BEFORE
+        self._quiet_since = 0.0
+        if was_quiet and self._burst_sent and result is not None:
+            result.delays.append(now + loud[0] / 24_000 - self._burst_sent)
 
 
 class Load:

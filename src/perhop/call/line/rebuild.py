@@ -98,8 +98,10 @@ def _heard(item: MessageItem, history: History) -> str:
     whole_ms = max(received_ms, len(words) * SPOKEN_MS_A_CHARACTER, 1)
     if heard_ms >= whole_ms:
         return words
-    cut = words[: len(words) * heard_ms // whole_ms]
-    return cut.rsplit(None, 1)[0] if cut.strip() and not words[len(cut)].isspace() else cut.rstrip()
+    end = len(words) * heard_ms // whole_ms
+    if not words[end].isspace() and not words[end - 1 : end].isspace():
+        end = words.rfind(" ", 0, end)  # not in the middle of a word
+    return words[: max(0, end)].rstrip()
 
 
 def _paired(items: list[Item]) -> list[Item]:

@@ -126,6 +126,8 @@ export async function bargeIn({ speech, ...options }) {
 /** A call of an agent that Perhop has: its tools run there, and the client is shown the calls. */
 export async function agentOfTheServer(options) {
   const { session, frames, report } = await connect(weatherAgent().agent, options);
+  // It greets first. A message that comes before its first word would stand before the greeting in the conversation.
+  await answered(frames);
   session.sendMessage("I'd like to see a two bedroom in Oakland");
   await frames.next("response.done", ({ response }) => response.output.some((item) => item.type === "function_call"));
   await answered(frames);
@@ -154,7 +156,7 @@ export async function mcpTools({ mcp, ...options }) {
   return report({ listed: session.availableMcpTools.map(({ name }) => name), approved });
 }
 
-/** The same, when the MCP server does not answer. */
+/** The same with an MCP server that does not answer. */
 export async function mcpServerDown({ mcp, ...options }) {
   const forecast = hostedMcpTool({ serverLabel: "forecast", serverUrl: mcp });
   const { session, frames, report } = await connect(new RealtimeAgent({ name: "Weather", tools: [forecast] }), options);

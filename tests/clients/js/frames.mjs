@@ -90,7 +90,7 @@ export class Frames {
 
   #more(deadline, type) {
     return new Promise((resolve, reject) => {
-      const seen = () => `no ${type} came; received: ${this.events.map((event) => event.type).join(" ")}`;
+      const seen = () => `no ${type} came; received: ${JSON.stringify(this.report())}`;
       const timer = setTimeout(() => reject(new Error(seen())), Math.max(0, deadline - Date.now()));
       this.#wake = () => (clearTimeout(timer), resolve());
     });

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import jsonschema_rs
+import orjson
 
 from perhop.tools.base import JsonObject, Tool
 from perhop.tools.errors import InvalidArgumentsError, Problem, ToolDefinitionError
@@ -52,6 +53,7 @@ class SchemaCheck:
     def check(self, arguments: JsonObject) -> None:
         """Raises InvalidArgumentsError: saying which are wrong, and how."""
         try:
+            orjson.dumps(arguments)  # refuses halves of characters, which the validator overlooks
             problems = [self._problem(error) for error in self._validator.iter_errors(arguments)]
         except (ValueError, TypeError, OverflowError):
             raise InvalidArgumentsError([Problem("", "not expressible as JSON")]) from None

@@ -25,6 +25,7 @@ from perhop.call.budget import Budgets
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, ModelKind
 from perhop.call.observer import CallObserver, Observers
+from perhop.call.observers.bus import BusObserver
 from perhop.call.observers.hops import HopObserver
 from perhop.call.observers.metrics import MetricsObserver
 from perhop.call.observers.store import StoreObserver
@@ -55,6 +56,8 @@ from perhop.store.recorder import Recorder
 from perhop.telemetry.loop_lag import LoopLag
 from perhop.telemetry.metrics import Metrics
 from perhop.tools.bus import open_bus
+from perhop.tools.bus.events import CallEvents
+from perhop.tools.bus.outbox import EventOutbox
 from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
@@ -146,6 +149,10 @@ async def _start(
         observers.append(TraceObserver(traces.tracer))
     bus = await open_bus(settings.bus)
     stack.push_async_callback(bus.close)
+    events = CallEvents(bus, EventOutbox(db, limit=settings.bus.outbox))
+    stack.push_async_callback(events.close)
+    events.start()
+    observers.append(BusObserver(events.emit))
     runner = await start_tools(tools, db=db, guard=guard, bus=bus, stack=stack)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
     stack.push_async_callback(webrtc.close)
@@ -163,6 +170,7 @@ async def _start(
         default_model=settings.server.default_model,
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
+        resume_window_s=settings.limits.resume_window_s,
         observer=Observers(_SecretsOfCalls(client_secrets), *observers),
         budgets=await _budgets(settings, db),
         prices=PriceTable(settings.prices),

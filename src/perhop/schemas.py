@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from perhop.store import Database, Schema, check, current, upgrade
 from perhop.store.models import SCHEMA as CORE
+from perhop.tools.bus.tables import SCHEMA as BUS
 from perhop.tools.effects.tables import SCHEMA as EFFECTS
 
 __all__ = ["SCHEMAS", "prepare"]
 
-SCHEMAS: tuple[Schema, ...] = (CORE, EFFECTS)
+SCHEMAS: tuple[Schema, ...] = (CORE, EFFECTS, BUS)
 """In the order they are made; removed in the opposite one."""
 
 

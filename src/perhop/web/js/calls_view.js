@@ -127,12 +127,13 @@ export class CallTable {
   }
 }
 
-/** Puts rows in this order, moving none that is in place. @param {HTMLElement} body @param {HTMLElement[]} rows */
+/** Puts rows in this order. One that stays is not moved: it would lose the focus. @param {HTMLElement} body @param {HTMLElement[]} rows */
 function place(body, rows) {
+  const wanted = new Set(rows);
+  for (const row of [...body.children]) if (!wanted.has(/** @type {HTMLElement} */ (row))) row.remove();
   rows.forEach((row, index) => {
     if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
   });
-  while (body.children.length > rows.length) body.lastElementChild?.remove();
 }
 
 /** @param {StoredCall} call */

@@ -11,9 +11,13 @@ from openai import AsyncOpenAI
 from pydantic import SecretStr
 from tests.models.brain import ForeseeableBrain
 from tests.models.perhops import Page, second
+from tests.models.remote import Listening
 
+from perhop.call.legs import EndReason
 from perhop.models.remote_endpoint import Endpoint
 from perhop.models.rest import ModelRest, ModelRestError
+from perhop.models.upstreams import Upstream
+from perhop.realtime.events import ResponseCreate
 from perhop.realtime.session import SessionConfig
 
 OFFER = "v=0\r\n"
@@ -37,7 +41,7 @@ AGENT = SessionConfig.default().merged(
 @pytest.mark.integration
 async def test_a_secret_of_the_model_opens_a_session_of_the_agent(tmp_path: Path) -> None:
     async with second(tmp_path, ForeseeableBrain()) as model:
-        rest = ModelRest.of(model, base_dir=tmp_path)
+        rest = Upstream.load("second", model, base_dir=tmp_path).rest()
         minted = await rest.mint(AGENT, ttl_s=60)
         assert minted.value.get_secret_value().startswith("ek_")
         assert minted.session["instructions"] == "You are the front desk."
@@ -47,9 +51,10 @@ async def test_a_secret_of_the_model_opens_a_session_of_the_agent(tmp_path: Path
 
 
 @pytest.mark.integration
-async def test_an_offer_is_answered_by_the_model_and_the_call_can_be_ended(tmp_path: Path) -> None:
+async def test_an_offer_is_answered_by_the_model_and_the_call_is_controlled_and_ended(tmp_path: Path) -> None:
     async with second(tmp_path, ForeseeableBrain()) as model:
-        rest = ModelRest.of(model, base_dir=tmp_path)
+        upstream = Upstream.load("second", model, base_dir=tmp_path)
+        rest = upstream.rest()
         page, given = Page(), []
 
         async def create(*, sdp: str, extra_query: object) -> _Answered:
@@ -59,7 +64,15 @@ async def test_an_offer_is_answered_by_the_model_and_the_call_can_be_ended(tmp_p
         await page.call(_stand_in(create))
         created = await page.heard("session.created")
         assert created.session.instructions == "You are the front desk."
+        control, heard = upstream.control(given[0].call_id), Listening()
+        control.start(heard, SessionConfig.default())
+        seen = await heard.heard("session.created")
+        assert seen.session["instructions"] == "You are the front desk."
+        control.send(ResponseCreate())
+        await page.until(lambda: page.loudest > 3_000)
+        await heard.heard("output_audio_buffer.started")
         assert await rest.hang_up(given[0].call_id)
+        assert await heard.ended() == (EndReason.MODEL_CLOSED, "close 1000 api_hangup", False)
         await page.until(lambda: page.channel.readyState == "closed")
         assert not await rest.hang_up(given[0].call_id), "it is over"
         await page.hang_up()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +15,7 @@ from perhop.config import UpstreamSettings
 from perhop.errors import PerhopError
 from perhop.models.azure import azure_endpoint
 from perhop.models.openai import openai_endpoint
-from perhop.models.remote_endpoint import Endpoint, trust
+from perhop.models.remote_endpoint import Endpoint
 from perhop.models.remote_session import session_for_model
 from perhop.realtime.session import SessionConfig
 from perhop.realtime.wire import JsonObject
@@ -111,13 +111,8 @@ class ModelRest:
         )
 
     @classmethod
-    def of(cls, settings: UpstreamSettings, *, base_dir: Path) -> ModelRest:
-        """The REST side of the model that ``[models.<name>]`` describes.
-
-        Raises:
-            ConfigError: its ``ca_file`` is not one.
-        """
-        tls = trust(base_dir / settings.ca_file if settings.ca_file is not None else None)
+    def of(cls, settings: UpstreamSettings, *, tls: ssl.SSLContext | None = None) -> ModelRest:
+        """The REST side of the model that ``[models.<name>]`` describes."""
         make = azure_endpoint if settings.kind == "azure" else openai_endpoint
         return cls(
             make(settings, tls=tls),

@@ -184,6 +184,8 @@ class Connection:
             return await request(client)
         except MCPError as error:
             if error.code == mcp_types.CONNECTION_CLOSED:
+                if isinstance(self._server, StdioServer):
+                    self._leaving.set()  # a program that ended does not end its connection by itself
                 # The request only knows that the connection is gone; the connection itself knows why.
                 await asyncio.wait([self.task], timeout=self._limits.close_s)
                 raise self._failure or self._closed() from None

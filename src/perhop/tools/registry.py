@@ -104,6 +104,8 @@ class ToolRegistry:
             ToolDefinitionError: what it leads to cannot be a tool.
             ToolConflictError: the tenant has another tool of this name.
         """
+        # With or without "bus:", a table is one tool.
+        reference = reference.removeprefix("bus:")
         if reference not in self._loaded:
             self._loaded[reference] = self._find(reference)
         tool = self._loaded[reference]
@@ -187,8 +189,6 @@ class ToolRegistry:
             return self._of_table(name)
         if kind == "builtin":
             return self._builtin(name)
-        if kind == "bus":
-            return self._of_table(name)
         return self._loader.load(reference)
 
     def _of_table(self, name: str) -> Tool:

@@ -103,6 +103,13 @@ class UpstreamSession(WSListener):
         """Sends the client any event, past the model."""
         self._write(orjson.dumps({"event_id": new_id("event_"), **event}))
 
+    def say_raw(self, *pieces: bytes, binary: bool = False) -> None:
+        """Sends a message as it is, in as many frames as there are pieces."""
+        kind = WSMsgType.BINARY if binary else WSMsgType.TEXT
+        for number, piece in enumerate(pieces):
+            last = number == len(pieces) - 1
+            self._transport.send(WSMsgType.CONTINUATION if number else kind, piece, fin=last)
+
     def kill(self) -> None:
         """Breaks the socket without a word."""
         self._transport.disconnect(graceful=False)

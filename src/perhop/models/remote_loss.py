@@ -63,8 +63,12 @@ class Loss:
             return cls(EndReason.MODEL_FAILED, "connection lost", fatal=False)
         fatal = error in FATAL_CODES if error is not None else _closes_for_good(code, reason)
         orderly = code in (1000, 1001) and not fatal
-        said = error or _word(reason)
-        detail = f"close {code} {said}".rstrip() if code is not None else f"connection lost after {said}"
+        said = _word(error or reason)
+        detail = (
+            f"close {code} {said}".rstrip()
+            if code is not None
+            else f"connection lost after {said}".removesuffix(" after ")
+        )
         return cls(EndReason.MODEL_CLOSED if orderly else EndReason.MODEL_FAILED, detail, fatal)
 
     @classmethod

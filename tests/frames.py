@@ -83,6 +83,11 @@ def _extras(value: object, path: str = "") -> Iterator[str]:
             yield from _extras(entry, f"{path}[]")
 
 
+def _is_realtime(path: str) -> bool:
+    """Whether a WebSocket of this path speaks Realtime events."""
+    return "/realtime" in path or path.endswith("/resume")
+
+
 class Inspector:
     """Looks at the frames of this process, and collects what others found in theirs."""
 
@@ -125,7 +130,7 @@ class Inspector:
 
         @wraps(send_message)
         async def to_socket(socket: WebSocket, message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "websocket.send" and "/realtime" in socket.scope["path"]:
+            if message["type"] == "websocket.send" and _is_realtime(socket.scope["path"]):
                 self.look(message.get("text") or message.get("bytes") or "")
             await send_message(socket, message)
 

@@ -163,6 +163,7 @@ def build_world(
         {"local": ModelKind(local), "echo": ModelKind(EchoModel)},
         ToolRunner(),
         max_calls=settings.limits.max_calls,
+        resume_window_s=settings.limits.resume_window_s,
         observer=Observers(_Forgetting(client_secrets), MetricsObserver(metrics)),
     )
     edge = AnsweringEdge()

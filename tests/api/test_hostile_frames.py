@@ -112,7 +112,7 @@ async def test_a_flood_of_pings_ends_it(serve: Serve) -> None:
 
 async def test_a_client_that_stops_in_the_middle_of_a_frame_is_not_kept(serve: Serve) -> None:
     """Slow loris: the frame is announced, and one byte of it comes now and then, but no answer to any ping."""
-    world = build_world(Settings(limits=LimitSettings(ping_s=0.2)))
+    world = build_world(Settings(limits=LimitSettings(ping_s=0.2, resume_window_s=0)))
     server = await serve(world)
     async with raw_socket(port(server)) as client:
         await client.event("session.created")
@@ -131,7 +131,7 @@ async def _trickle(client: RawSocket) -> None:
 
 
 async def test_a_client_that_reads_nothing_is_closed_at_the_limit_of_its_queue(serve: Serve) -> None:
-    world = build_world(Settings(limits=LimitSettings(send_queue_bytes=1 << 20)))
+    world = build_world(Settings(limits=LimitSettings(send_queue_bytes=1 << 20, resume_window_s=0)))
     server = await serve(world)
     audio = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * 400_000}).encode()
     async with raw_socket(port(server), "/v1/realtime?agent=echo") as client:

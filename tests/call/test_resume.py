@@ -154,6 +154,7 @@ def test_a_caller_may_change_over_without_having_been_missed() -> None:
     async def scenario() -> None:
         line = Line([say("Hello.", ms=200)])
         await line.say("hi")
+        line.caller.tick(20)
         other = Caller()
         line.call.resume(other)
         await line.say("still me")
@@ -161,5 +162,38 @@ def test_a_caller_may_change_over_without_having_been_missed() -> None:
         assert len(line.models) == 1, "the model never noticed"
         done: list[ServerEvent] = [event for event in other.received if event.type == "response.done"]
         assert len(done) == 1
+
+    virtual(scenario())
+
+
+def test_what_is_being_said_at_a_change_over_is_said_again_to_the_new_leg() -> None:
+    async def scenario() -> None:
+        long = say("One two three four five six seven eight nine ten.", ms=2_450, pace=1.0)
+        line = Line([long], [say("Again: one two three.", ms=300)])
+        await line.say("count")
+        line.caller.tick(20)
+        other = Caller()
+        line.call.resume(other)
+        await asyncio.sleep(1)
+        assert line.caller.closed is EndReason.CALLER_LOST
+        begun = [event.type for event in other.received if event.type.startswith("response.")]
+        assert begun[0] == "response.created", "nothing of a response whose beginning this leg never saw"
+        assert other.received[0].type == "session.created"
+        assert line.known()[-1] == "Again: one two three."
+        assert "ten" not in line.known()[1]
+
+    virtual(scenario())
+
+
+def test_who_takes_back_a_call_and_never_comes_may_try_again() -> None:
+    async def scenario() -> None:
+        line = Line()
+        line.call.on_caller_closed(EndReason.CALLER_LOST)
+        line.call.resume(Caller())
+        line.call.on_caller_closed(EndReason.CALLER_NEVER_CONNECTED)
+        assert line.call.waiting
+        assert line.models[-1].record.ended == "closed"
+        line.call.resume(Caller())
+        assert not line.call.waiting
 
     virtual(scenario())

@@ -91,7 +91,7 @@ class Cors:
                 out = MutableHeaders(scope=message)
                 if allowed is not None:
                     out["Access-Control-Allow-Origin"] = allowed
-                    out["Access-Control-Expose-Headers"] = "Location, Retry-After"
+                    out["Access-Control-Expose-Headers"] = "Location, Retry-After, Perhop-Call, Perhop-Resume"
                 if allowed != "*":
                     out.add_vary_header("Origin")
             await send(message)

@@ -12,6 +12,7 @@ from perhop.api.auth import Principal, bearer_of
 from perhop.api.beta import require_current_shape
 from perhop.api.errors import ApiError, ErrorBody
 from perhop.api.offers import Offer, read_offer
+from perhop.api.resume_secret import RESUME_HEADER, resume_headers
 from perhop.api.services import Services, Use, choose_agent, initial_session
 from perhop.call.legs import EndReason
 from perhop.media.sdp import SdpError
@@ -60,7 +61,13 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
     201: {
         "description": "The SDP answer, complete with candidates.",
         "content": {"application/sdp": {"schema": {"type": "string"}}},
-        "headers": {"Location": {"schema": {"type": "string"}, "description": "`/v1/realtime/calls/rtc_…`"}},
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "`/v1/realtime/calls/rtc_…`"},
+            RESUME_HEADER: {
+                "schema": {"type": "string"},
+                "description": "`rs_…`, with which a caller who was lost comes back: `POST /api/calls/{id}/resume`.",
+            },
+        },
     }
 }
 
@@ -203,5 +210,5 @@ def _answer(
         leg.answer_sdp,
         status_code=201,
         media_type="application/sdp",
-        headers={"Location": f"/v1/realtime/calls/{call.id}"},
+        headers={"Location": f"/v1/realtime/calls/{call.id}", **resume_headers(call)},
     )

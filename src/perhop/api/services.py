@@ -72,11 +72,13 @@ class Services:
     telephones: TelephoneCalls = field(default_factory=NoTelephones)
     auth: Authenticator = field(init=False)
     call_rate: RateLimiter = field(init=False)
+    resume_rate: RateLimiter = field(init=False)
     token_rate: RateLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         self.auth = Authenticator(self.settings.keys, self.client_secrets)
         self.call_rate = RateLimiter(self.settings.limits.calls_per_minute)
+        self.resume_rate = RateLimiter(self.settings.limits.calls_per_minute)
         self.token_rate = RateLimiter(self.settings.tokens.per_minute)
 
     def limit(self, limiter: RateLimiter, connection: HTTPConnection, what: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastapi import APIRouter, WebSocket
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse
 from perhop.api.auth import Principal, bearer_of
 from perhop.api.beta import BetaShapeError, require_current_shape
 from perhop.api.errors import ApiError, error_response, to_api_error
+from perhop.api.resume_secret import resume_headers
 from perhop.api.services import Services, Use, choose_agent, initial_session
 from perhop.call.call import Call
 from perhop.call.legs import EndReason
@@ -22,7 +24,7 @@ from perhop.realtime.ids import new_id
 from perhop.realtime.session import parse_session
 from perhop.telemetry.context import keep_log_context
 
-__all__ = ["router"]
+__all__ = ["Opened", "router", "serve_socket", "socket_limits"]
 
 SUBPROTOCOL = "realtime"
 
@@ -35,6 +37,20 @@ class _Connection(Protocol):
     """What is behind an accepted socket."""
 
     async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is to run behind a socket once it is accepted.
+
+    Attributes:
+        abandon: undoes it when the upgrade fails.
+        headers: of the response to the upgrade.
+    """
+
+    connection: _Connection
+    abandon: Callable[[], None]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @router.get("/v1/realtime", include_in_schema=False)
@@ -52,13 +68,21 @@ async def upgrade_required() -> JSONResponse:
 
 @router.websocket("/v1/realtime")
 async def realtime(websocket: WebSocket, services: Use) -> None:
-    """One call for as long as the socket is open; with ``?call_id=``, a controller of a call that is live already.
+    """One call for as long as the socket is open; with ``?call_id=``, a controller of a call that is live already."""
+    await serve_socket(websocket, services, lambda: _open(websocket, services))
+
+
+async def serve_socket(websocket: WebSocket, services: Services, open_: Callable[[], Opened]) -> None:
+    """Answers the upgrade and serves the socket until it is over.
 
     What is wrong with the request is said in the response to the upgrade (401, 404, 429, 503 with the usual JSON
     body); what is wrong later, in ``error`` events.
+
+    Args:
+        open_: checks the request and makes what is to run; raises PerhopError.
     """
     try:
-        connection, abandon = _open(websocket, services)
+        opened = open_()
     except BetaShapeError as refusal:
         await _refuse_beta(websocket, refusal)
         return
@@ -69,15 +93,16 @@ async def realtime(websocket: WebSocket, services: Use) -> None:
         return
     accepted = False
     try:
-        await websocket.accept(subprotocol=_subprotocol(websocket))
+        headers = [(name.lower().encode(), value.encode()) for name, value in opened.headers.items()]
+        await websocket.accept(subprotocol=_subprotocol(websocket), headers=headers)
         accepted = True
     finally:
         if not accepted:
-            abandon()
-    await connection.run()
+            opened.abandon()
+    await opened.connection.run()
 
 
-def _open(websocket: WebSocket, services: Services) -> tuple[_Connection, Callable[[], None]]:
+def _open(websocket: WebSocket, services: Services) -> Opened:
     """What is to run behind the socket, and how to undo it when the upgrade fails.
 
     Everything happens before the upgrade is answered, so that every refusal can be a plain response.
@@ -113,25 +138,25 @@ def _controlled(websocket: WebSocket, services: Services, call_id: str) -> Call:
     return call
 
 
-def _join(websocket: WebSocket, services: Services, call: Call) -> tuple[_Connection, Callable[[], None]]:
+def _join(websocket: WebSocket, services: Services, call: Call) -> Opened:
     """Attaches a controller to a live call."""
     keep_log_context(call_id=call.id, tenant=call.tenant)
     audio = _flag(websocket, "audio")
     try:
-        sideband = Sideband(websocket, call, audio=audio, limits=_limits(services), clock=services.clock)
+        sideband = Sideband(websocket, call, audio=audio, limits=socket_limits(services), clock=services.clock)
     except LimitExceededError as error:
         raise ApiError(429, "too_many_controllers", f"{error}.", type_="rate_limit_exceeded") from None
-    return sideband, sideband.leave
+    return Opened(sideband, sideband.leave)
 
 
-def _start(websocket: WebSocket, services: Services, principal: Principal) -> tuple[_Connection, Callable[[], None]]:
+def _start(websocket: WebSocket, services: Services, principal: Principal) -> Opened:
     """Joins a caller to a model."""
     services.admit()
     query = websocket.query_params
     given = parse_session({"type": "transcription"}) if query.get("intent") == "transcription" else {}
     session = initial_session(principal, given)
     agent = choose_agent(services, principal, query.get("agent"), session=session)
-    leg = WebSocketLeg(websocket, limits=_limits(services), clock=services.clock)
+    leg = WebSocketLeg(websocket, limits=socket_limits(services), clock=services.clock)
     with services.client_secrets.spend(principal.secret) as spending:
         call = services.start_call(
             leg, principal, agent=agent, session=session, model=query.get("model") or session.get("model")
@@ -139,10 +164,11 @@ def _start(websocket: WebSocket, services: Services, principal: Principal) -> tu
         spending.commit(call.id)
     # This task, and the reader and writer of the socket, serve no other call.
     keep_log_context(call_id=call.id, tenant=call.tenant)
-    return leg, lambda: call.hang_up(EndReason.CALLER_NEVER_CONNECTED)
+    return Opened(leg, lambda: call.hang_up(EndReason.CALLER_NEVER_CONNECTED), resume_headers(call))
 
 
-def _limits(services: Services) -> WebSocketLimits:
+def socket_limits(services: Services) -> WebSocketLimits:
+    """The bounds of one connection, as configured."""
     limits = services.settings.limits
     return WebSocketLimits(
         max_message_bytes=limits.max_message_bytes,

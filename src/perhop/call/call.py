@@ -208,7 +208,8 @@ class Call:
 
     def on_caller_closed(self, reason: EndReason) -> None:
         """The caller is gone; one who was lost may come back."""
-        if reason is EndReason.CALLER_LOST and self._connected and self._absence.allowed and self.ended is None:
+        lost = reason is EndReason.CALLER_LOST or reason is EndReason.CALLER_NEVER_CONNECTED
+        if lost and self._connected and self._absence.allowed and self.ended is None:
             self._wait_for_caller()
         else:
             self.hang_up(reason)
@@ -222,8 +223,7 @@ class Call:
         if self.ended is not None:
             raise CallEndedError(self.id)
         if not self._absence.waiting:
-            self._note_what_was_heard()
-            self._leg.close(EndReason.CALLER_LOST)
+            self._change_over()
         self._absence.over()
         self._leg = self._voice.leg = leg
         self.transport = leg.transport
@@ -232,6 +232,15 @@ class Call:
         if self._session is not None:
             leg.send(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
         self._boundary.resume_model()
+
+    def _change_over(self) -> None:
+        """The leg is left. An answer that was being made begins again, for the new leg has heard nothing of it; one that
+        was playing ends where it was. Either way a further model session is told so."""
+        speaking = self._voice.playing or self._asking.live_response_id is not None
+        self._note_what_was_heard()
+        if speaking:
+            self._boundary.suspend_model()
+        self._leg.close(EndReason.CALLER_LOST)
 
     def _wait_for_caller(self) -> None:
         """The model session ends; the conversation is kept."""
@@ -418,6 +427,11 @@ class Call:
     def clocked(self) -> bool:
         """Whether the caller's leg plays in real time by itself, and so knows what was played."""
         return self._leg.clocked
+
+    @property
+    def model_sessions(self) -> int:
+        """Model sessions open now: one, two around a renewal, none while nobody is there to talk to."""
+        return self._boundary.sessions if self.ended is None else 0
 
     @property
     def model(self) -> str:

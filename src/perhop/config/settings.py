@@ -230,6 +230,8 @@ class LimitSettings(Table):
     Attributes:
         max_calls: live calls; a further one gets 503.
         max_call_s: length of a call, which its session's ``expires_at`` shows; then ``session_expired`` and close 1001.
+        resume_window_s: how long a call waits for a caller whose connection was lost, without a model session; 0 for
+            not at all. It counts among ``max_calls`` meanwhile.
         max_message_bytes: one WebSocket message; the default holds an append of 15 MiB of audio.
         max_body_bytes: one HTTP request body that is not an SDP offer.
         max_sdp_bytes: one SDP offer.
@@ -246,6 +248,7 @@ class LimitSettings(Table):
 
     max_calls: Annotated[int, Field(ge=1)] = 500
     max_call_s: Annotated[int, Field(ge=1, le=86_400)] = 1800
+    resume_window_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
     max_message_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 21 << 20
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
     max_sdp_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 64 << 10

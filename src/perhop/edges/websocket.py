@@ -43,6 +43,7 @@ class WebSocketLeg:
         new_id: IdFactory = new_id,
     ) -> None:
         self._sink: CallerSink | None = None
+        self._closed = False
         self._socket = EventSocket(websocket, self, limits=limits, clock=clock, new_id=new_id)
 
     # -- CallerLeg ----------------------------------------------------------------------------------------------------
@@ -80,6 +81,7 @@ class WebSocketLeg:
 
     def close(self, reason: EndReason) -> None:
         """Closes after what was queued before."""
+        self._closed = True
         self._socket.close(ENDINGS[reason].close_code, reason.value)
 
     # -- from the socket ----------------------------------------------------------------------------------------------
@@ -100,8 +102,9 @@ class WebSocketLeg:
         self._joined().on_caller_audio(pcm)
 
     def on_client_gone(self, reason: EndReason) -> None:
-        """Tells the call that the client is gone."""
-        self._joined().on_caller_closed(reason)
+        """Tells the call that the client is gone, unless the call has let go of this leg before."""
+        if not self._closed:
+            self._joined().on_caller_closed(reason)
 
     def _joined(self) -> CallerSink:
         if self._sink is None:

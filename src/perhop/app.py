@@ -179,6 +179,11 @@ async def _start(
     )
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
+    metrics.watch(
+        "perhop_calls_waiting",
+        "Live calls whose caller was lost and may come back.",
+        lambda: sum(call.waiting for call in calls.live()),
+    )
     metrics.watch("perhop_webrtc_peers_live", "WebRTC callers answered and not gone.", lambda: len(webrtc.legs))
     metrics.watch("perhop_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
     hops.watch(calls.live, metrics.registry)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from pathlib import Path
 
 import pytest
 from tests.models.remote import connected
@@ -384,3 +387,36 @@ async def test_a_silent_network_is_noticed_by_pings() -> None:
     async with Upstream.scripted(in_turn()) as upstream, connected(upstream.url, ping_s=0.1) as (_, sink):
         upstream.last.stall()
         assert await sink.ended() == (EndReason.MODEL_FAILED, "connection lost", False)
+
+
+def held() -> tuple[int, int]:
+    """File descriptors and tasks of this process."""
+    return len(list(Path("/proc/self/fd").iterdir())), len(asyncio.all_tasks())
+
+
+async def test_a_hundred_sessions_leave_nothing_behind() -> None:
+    legs: list[weakref.ref[object]] = []
+    async with Upstream.scripted(in_turn(then=[say("Yes.", ms=40)])) as upstream:
+
+        async def talk(how: int) -> None:
+            async with connected(upstream.url, ready=how != 2) as (leg, sink):
+                legs.append(weakref.ref(leg))
+                if how == 0:
+                    leg.send(ResponseCreate())
+                    await sink.heard("response.done")
+                elif how == 1:
+                    upstream.last.kill()
+                    await sink.ended()
+
+        await talk(0)
+        await upstream.until(lambda: not upstream.live())
+        gc.collect()
+        before = held()
+        for number in range(100):
+            await talk(number % 3)
+        await upstream.until(lambda: not upstream.live())
+        await asyncio.sleep(0)
+        assert held() == before
+        upstream.sessions.clear()
+        gc.collect()
+        assert not [leg for leg in legs if leg() is not None]

@@ -25,6 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: Gateway) -> Itera
         settings = f"""
 [webrtc]
 connect_timeout_s = 1
+[limits]
+resume_window_s = 1
 [models.far]
 url = "{upstream.url}/v1"
 [models.dead]

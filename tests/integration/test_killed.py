@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 WITHIN_S = 10.0
 
 
-async def killed(server: Gateway, transport: str) -> float:
-    """Has a caller talk to the model far away, kills it; returns how long its call lived on."""
+async def killed(server: Gateway, transport: str) -> tuple[str, float]:
+    """Has a caller talk to the model far away and kills it; returns the id of its call, and when it was killed."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.integration.caller", transport, server.url, "far"),
         stdout=asyncio.subprocess.PIPE,
@@ -33,15 +33,16 @@ async def killed(server: Gateway, transport: str) -> float:
     finally:
         child.kill()
         await child.wait()
-    began = time.monotonic()
-    assert await server.ended(calls[0]["id"], within_s=WITHIN_S + 5) == "caller_lost"
-    return time.monotonic() - began
+    return calls[0]["id"], time.monotonic()
 
 
 async def test_the_call_and_its_model_session_are_closed_within_ten_seconds(server: Gateway, upstream: Gateway) -> None:
     assert upstream.live() == []
-    took = await asyncio.gather(killed(server, "websocket"), killed(server, "webrtc"))
-    assert max(took) < WITHIN_S
-    assert await eventually(lambda: upstream.live() == [], within_s=1.0)
-    assert server.live() == []
+    victims = await asyncio.gather(killed(server, "websocket"), killed(server, "webrtc"))
+    first = min(at for _, at in victims)
+    await eventually(lambda: upstream.live() == [], within_s=WITHIN_S + 5)
+    assert time.monotonic() - first < WITHIN_S
     assert server.figure("perhop_model_legs_live", model="far") == 0
+    # They might have come back; once that time is over, so are the calls.
+    for call, _ in victims:
+        assert await server.ended(call) == "caller_lost"

@@ -56,6 +56,11 @@ class Boundary:
         """The configured name of the model the conversation is with."""
         return self._model.model
 
+    @property
+    def sessions(self) -> int:
+        """Model sessions open now."""
+        return self._model.sessions
+
     def to_model(self, event: ClientEvent) -> None:
         """Sends one event to the model."""
         self._model.send(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 __all__ = ["CallFigures", "known_code"]
 
@@ -70,9 +70,6 @@ class CallFigures:
             ["code", "side"],
             registry=registry,
         )
-        self._sessions = Gauge(
-            "perhop_model_legs_live", "Model sessions open now, by configured model.", ["model"], registry=registry
-        )
         self._renewals = Counter(
             "perhop_renewals", "Model sessions replaced before their cap.", ["forced"], registry=registry
         )
@@ -108,10 +105,6 @@ class CallFigures:
     def error(self, code: str, side: str) -> None:
         """An error event was sent."""
         self._errors.labels(known_code(code), side).inc()
-
-    def model_sessions(self, model: str, change: int) -> None:
-        """So many more (or fewer) sessions are open."""
-        self._sessions.labels(model).inc(change)
 
     def renewal(self, *, forced: bool, gap_s: float) -> None:
         """A session was renewed."""

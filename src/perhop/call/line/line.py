@@ -112,6 +112,11 @@ class ModelLine:
         """The kind of model the conversation is with."""
         return self._candidates.current.name
 
+    @property
+    def sessions(self) -> int:
+        """Model sessions open now, or being opened: two around a renewal."""
+        return (self._current is not None) + (self._next is not None)
+
     def start(self, host: LineHost, session: SessionConfig) -> None:
         """Opens the first session with this configuration."""
         self._host = host

@@ -56,7 +56,14 @@ class _Hops(Collector):
         self._live = live
 
     def collect(self) -> Iterator[Metric]:
-        hops: list[HopStats] = [call.snapshot().hop for call in self._live()]
+        live = list(self._live())
+        legs = GaugeMetricFamily(
+            "perhop_model_legs_live", "Model sessions open now, by configured model.", labels=["model"]
+        )
+        for model in sorted({call.model for call in live}):
+            legs.add_metric([model], sum(call.model_sessions for call in live if call.model == model))
+        yield legs
+        hops: list[HopStats] = [call.snapshot().hop for call in live]
         for metric, text, name in _COUNTERS:
             yield CounterMetricFamily(metric, text, value=self._over[name] + sum(getattr(hop, name) for hop in hops))
         for metric, text, name in _GAUGES:

@@ -42,14 +42,6 @@ class MetricsObserver(CallObserver):
         """``perhop_errors_total``"""
         self._calls.error(code, side)
 
-    def session_opened(self, call: Call, model: str) -> None:  # noqa: ARG002
-        """``perhop_legs_live``"""
-        self._calls.model_sessions(model, 1)
-
-    def session_closed(self, call: Call, model: str) -> None:  # noqa: ARG002
-        """``perhop_legs_live``"""
-        self._calls.model_sessions(model, -1)
-
     def renewed(self, call: Call, *, forced: bool, gap_s: float) -> None:  # noqa: ARG002
         """``perhop_renewals_total``, ``perhop_renewal_gap_seconds``"""
         self._calls.renewal(forced=forced, gap_s=gap_s)

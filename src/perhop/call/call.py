@@ -234,8 +234,8 @@ class Call:
         self._boundary.resume_model()
 
     def _change_over(self) -> None:
-        """The leg is left. An answer that was being made begins again, for the new leg heard nothing of it; one that was
-        playing ends where it was. Either way a further model session is told so."""
+        """The leg is left. An answer that was being made begins again, for the new leg heard nothing of it; one that
+        was playing ends where it was. Either way a further model session is told so."""
         speaking = self._voice.playing or self._asking.live_response_id is not None
         self._note_what_was_heard()
         if speaking:

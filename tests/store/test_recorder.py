@@ -13,6 +13,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import delete, select, text
 from tests.store.databases import open_database
+from tests.store.postgres import PostgresServer, find_program
 
 from perhop.store import Database, upgrade
 from perhop.store.housekeeping import forget_old
@@ -201,3 +202,32 @@ async def test_old_calls_are_forgotten_and_with_them_the_runs_they_lived_in(stor
     assert [row.id for row in await calls(store)] == ["rtc_2", "rtc_3"]
     async with store.session(reading=True) as session:
         assert set((await session.execute(select(InstanceRow.name))).scalars()) == {"b", "c"}
+
+
+@pytest.mark.skipif(find_program("postgres") is None, reason="PostgreSQL is not installed: apt-get install postgresql")
+async def test_a_server_that_is_killed_under_load_and_started_again_has_every_call() -> None:
+    server = PostgresServer()
+    try:
+        server.initialise()
+        server.start()
+        await server.ready()
+        async with open_database(server.url(), connect_timeout_s=1) as db:
+            await upgrade(db, SCHEMA)
+            async with recording(db) as recorder:
+                for number in range(3):
+                    for each in range(200):
+                        recorder.record(call(number * 1000 + each, turns=each))
+                        await asyncio.sleep(0)
+                    server.kill()
+                    for each in range(200, 400):
+                        recorder.record(call(number * 1000 + each, turns=each))
+                    await until(lambda: recorder.figures.down)
+                    server.start()
+                    await server.ready()
+                    await recorder.written()
+                assert recorder.figures.dropped == 0
+            assert {(row.id, row.turns) for row in await calls(db)} == {
+                (f"rtc_{number * 1000 + each}", each) for number in range(3) for each in range(400)
+            }
+    finally:
+        server.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ class Database:
     def __init__(self, url: URL, settings: StoreSettings) -> None:
         self._url = url
         self._settings = settings
+        self._writer = asyncio.Lock()
         self._writing = self._make_engine(timeout_s=settings.query_timeout_s)
         self._reading = self._writing.execution_options(**{READING: True})
 
@@ -88,7 +90,7 @@ class Database:
                 may have been made all the same.
         """
         engine = self._reading if reading else self._writing
-        async with AsyncSession(engine, expire_on_commit=False) as session:
+        async with self._turn(reading=reading), AsyncSession(engine, expire_on_commit=False) as session:
             try:
                 # Now, not with the first statement: a writer on SQLite gets its turn before it reads.
                 await session.connection()
@@ -118,6 +120,22 @@ class Database:
             timeout_s: of one statement, and on SQLite for another writer.
         """
         return self._make_engine(timeout_s=timeout_s, for_migrations=True)
+
+    @asynccontextmanager
+    async def _turn(self, *, reading: bool) -> AsyncIterator[None]:
+        """A writer on SQLite waits here for those of this process, in order: the file's own lock is polled, at
+        intervals that grow."""
+        if reading or self.dialect != "sqlite":
+            yield
+            return
+        try:
+            await asyncio.wait_for(self._writer.acquire(), self._settings.query_timeout_s)
+        except TimeoutError:
+            raise StoreDownError(f"the database {self.url} is busy: another writer does not end") from None
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def _make_engine(self, *, timeout_s: float, for_migrations: bool = False) -> AsyncEngine:
         url, settings = self._url, self._settings

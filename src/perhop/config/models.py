@@ -34,7 +34,8 @@ class UpstreamSettings(Table):
         ca_file: PEM file of the authority that signed its certificate, when that is not a public one.
         allow_cleartext: send the key over ``http://`` to another machine.
         deployment: Azure's name for a model with a quota; ``model`` when unset.
-        api_version: Azure's preview API of this date (``2024-10-01-preview``); its current API when unset.
+        api_version: Azure's older addresses with this ``api-version``; its current ones when unset. Either way it must
+            speak the protocol of today, not that of the beta.
         transcription_model: transcribes callers where nobody named a model for it.
         session_cap_s: how long one of its sessions may last; calls go on in a new one before that.
         batch_ms: audio of a caller that one message carries at least.

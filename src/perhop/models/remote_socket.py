@@ -19,6 +19,9 @@ __all__ = ["SocketLimits", "SocketUser", "UpstreamSocket"]
 _CLOSE_S = 2.0
 """How long a model may take to read what was sent before it was closed."""
 
+_NEXT_ADDRESS_S = 0.25
+"""Before the next address of a host is tried as well (RFC 8305): a broken IPv6 must not use up the time to connect."""
+
 _OVERFLOW = Loss(EndReason.MODEL_FAILED, "model does not read", fatal=False)
 
 
@@ -87,6 +90,7 @@ class UpstreamSocket(WSListener):
                 max_frame_size=limits.max_message_bytes,
                 extra_headers=dict(headers),
                 max_redirects=0,
+                happy_eyeballs_delay=_NEXT_ADDRESS_S,
             )
         except (OSError, WSError) as error:
             raise LossError(Loss.of_exception(error)) from None

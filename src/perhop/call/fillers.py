@@ -10,6 +10,7 @@ from typing import Protocol
 from perhop.realtime.events import (
     InputAudioBufferSpeechStarted,
     ResponseCreate,
+    ResponseCreated,
     ResponseDone,
     ResponseParams,
     ServerEvent,

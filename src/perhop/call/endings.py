@@ -2,7 +2,7 @@
 
 An end that no client asked for is an ``error`` event first, on every transport. Then a WebSocket closes with a code
 and, as the reason of the close, the word itself; over WebRTC the word is the reason of the RTCP BYE, and the data
-channel closes. (The Realtime API has no event that says how a call ended, and stock clients get no event it does not have.)
+channel closes. (The Realtime API has no event that says how a call ended, and clients get no event it does not have.)
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import structlog
 from tests.api.conftest import Serve
-from tests.api.helpers import OFFER, SDP, bearer, build_world, key
+from tests.api.helpers import BROKEN_OFFER, OFFER, SDP, bearer, build_world, key
 from websockets.asyncio.client import connect
 
 from perhop.config import LogSettings, Settings, TokenSettings
@@ -63,6 +63,8 @@ async def test_nothing_secret_and_nothing_said_is_logged_counted_or_returned_in_
 
         address = f"{server.url.replace('http', 'ws')}/v1/realtime?agent=echo&secret={WORD}"
         async with connect(address, additional_headers=bearer(KEY)) as socket, asyncio.timeout(5):
+            assert socket.response is not None
+            call_id, resume = socket.response.headers["perhop-call"], socket.response.headers["perhop-resume"]
             content = [{"type": "input_text", "text": WORD}]
             item = {"type": "message", "role": "user", "content": content}
             await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
@@ -71,6 +73,20 @@ async def test_nothing_secret_and_nothing_said_is_logged_counted_or_returned_in_
             await socket.send(f"{{{WORD}")
             while "response.done" not in (await socket.recv()):  # type: ignore[operator]
                 pass
+            socket.transport.abort()
+        call = world.services.calls.get(call_id)
+        assert call is not None
+        async with asyncio.timeout(5):
+            while not call.waiting:  # noqa: ASYNC110 - the server's own loop, on the other end of a socket
+                await asyncio.sleep(0)
+        ways_back = f"{server.url}/api/calls/{call_id}/resume"
+        for content, presented in ((BROKEN_OFFER, resume), (OFFER, f"{resume}-wrong"), (OFFER, KEY)):
+            refused = await client.post(ways_back, content=content, headers=SDP | bearer(presented))
+            assert refused.status_code in {400, 404}
+            errors.append(refused.text)
+        async with connect(ways_back.replace("http", "ws"), additional_headers=bearer(resume)) as socket:
+            await socket.recv()
+            errors.append((await client.get(f"/api/calls/{call_id}")).text)
 
         def broken(*_: object, **__: object) -> None:
             raise RuntimeError(WORD)
@@ -84,5 +100,5 @@ async def test_nothing_secret_and_nothing_said_is_logged_counted_or_returned_in_
     assert "call started" in written
     assert "RuntimeError" in written, "failures are logged, without their message"
     for where in (written, figures, listed, *errors):
-        for canary in (KEY, secret, WORD):
+        for canary in (KEY, secret, resume, WORD):
             assert canary not in where

@@ -21,6 +21,7 @@ BENCHES = {
     "loss": "what the model hears of a lossy network, against aiortc's receiver",
     "first_audio": "end of speech to first audio, and sentences cut short",
     "renewal": "model sessions replaced and lost while people talk",
+    "tools": "a function call to its result: through NATS, six workers, PostgreSQL; pacing while one hangs",
     "brain": "voice detection, recognition, synthesis",
 }
 HERE = Path(__file__).parent

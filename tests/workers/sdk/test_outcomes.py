@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from tests.workers.sdk.ledger import count, create_tables, make_worker
@@ -10,6 +11,7 @@ from tests.workers.sdk.ledger import count, create_tables, make_worker
 from perhop import WorkerContext
 from perhop.store import Database
 from perhop.tools.bus import RemoteError
+from perhop.workers.sdk.outcomes import Outcomes
 from perhop.workers.sdk.testing import running
 
 ADD = {"account": "a", "amount": 5}
@@ -115,3 +117,15 @@ async def test_a_caller_that_gives_up_does_not_undo_what_was_begun(database: Dat
         gate.set()
         await bench.call("add", ADD, function_call_id="call_1")
     assert await count(database) == 1
+
+
+async def test_old_outcomes_are_forgotten_and_new_ones_are_not(database: Database) -> None:
+    await create_tables(database)
+    async with running(make_worker(), database=database) as bench:
+        for number in range(5):
+            await bench.call("add", ADD, function_call_id=f"call_{number}")
+        outcomes = Outcomes(database, "ledger")
+        assert await outcomes.prune(older_than=timedelta(hours=1)) == 0
+        assert await outcomes.prune(older_than=timedelta(hours=-1)) == 5
+        await bench.call("add", ADD, function_call_id="call_0")
+    assert await count(database) == 6

@@ -20,7 +20,7 @@ from perhop.models.remote_endpoint import Endpoint
 from perhop.models.remote_loss import FATAL_CODES, Loss
 from perhop.models.remote_session import RemoteSession
 from perhop.models.steps import in_turn
-from perhop.realtime.events import UnknownServerEvent
+from perhop.realtime.events import ServerEvent, UnknownServerEvent
 from perhop.realtime.session import SessionConfig
 
 PCM = bytes(range(256)) * 4
@@ -142,6 +142,26 @@ async def test_no_log_holds_the_key_or_what_was_said(caplog: pytest.LogCaptureFi
     ours = [record for record in caplog.records if not record.name.startswith("picows.server")]
     assert len(ours) < len(caplog.records), "the test server's log would have it"
     assert not [record for record in ours if "sk-upstream" in record.getMessage() or "canary" in record.getMessage()]
+
+
+async def test_a_fault_behind_the_leg_ends_the_session_and_is_logged_without_what_it_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Upstream.scripted(in_turn()) as upstream, connected(upstream.url) as (_, sink):
+        heard = sink.on_model_event
+
+        def break_down(event: ServerEvent) -> None:
+            heard(event)
+            if event.type == "future":
+                raise ValueError("canary")
+
+        sink.on_model_event = break_down
+        upstream.last.say({"type": "future"})
+        upstream.last.say({"type": "later"})
+        assert await sink.ended() == (EndReason.MODEL_FAILED, "internal error", False)
+        assert not sink.of("later")
+        await upstream.until(lambda: not upstream.live())
+    assert "canary" not in caplog.text
 
 
 # -- why it ended -------------------------------------------------------------------------------------------------

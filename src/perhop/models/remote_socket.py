@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from perhop.call.legs import EndReason
 from perhop.models.remote_loss import Loss, LossError
 
 __all__ = ["SocketLimits", "SocketUser", "UpstreamSocket"]
+
+_log = structlog.get_logger(__name__)
 
 _CLOSE_S = 2.0
 """How long a model may take to read what was sent before it was closed."""
@@ -135,7 +138,7 @@ class UpstreamSocket(WSListener):
             return
         kind = frame.msg_type
         if self._pieces is None and frame.fin and (kind is WSMsgType.TEXT or kind is WSMsgType.BINARY):
-            user.on_message(frame.get_payload_as_bytes())
+            self._deliver(user, frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code())
             transport.disconnect()
@@ -161,6 +164,13 @@ class UpstreamSocket(WSListener):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _deliver(self, user: SocketUser, data: bytes) -> None:
+        try:
+            user.on_message(data)
+        except Exception as error:  # noqa: BLE001 - the library would log what it says, and that may be a payload
+            _log.error("a model's message could not be handled", exc_info=error)
+            self._lose(Loss(EndReason.MODEL_FAILED, "internal error", fatal=False))
+
     def _assemble(self, user: SocketUser, frame: WSFrame) -> None:
         if frame.msg_type is not WSMsgType.CONTINUATION:
             self._pieces = bytearray()
@@ -172,7 +182,7 @@ class UpstreamSocket(WSListener):
             self._lose(Loss(EndReason.MODEL_FAILED, "message too large", fatal=False))
         elif frame.fin:
             self._pieces = None
-            user.on_message(bytes(pieces))
+            self._deliver(user, bytes(pieces))
 
     def _watch(self, transport: WSTransport) -> None:
         read = self._handed - self._waiting(transport)
@@ -207,7 +217,7 @@ def _number(code: WSCloseCode | int) -> int:
 
 
 def _quiet_logger() -> logging.Logger:
-    """The library's own log lines could show headers; only its warnings are let through."""
+    """The library's own log lines could show headers and payloads; only its errors are let through."""
     logger = logging.getLogger("picows.upstream")
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     return logger

@@ -53,10 +53,15 @@ class Fillers:
 
     def observe(self, event: ServerEvent) -> None:
         """Takes in what the model says."""
-        if isinstance(event, InputAudioBufferSpeechStarted) or (
-            isinstance(event, ResponseCreated) and (event.response.metadata or {}).get(PURPOSE) != FILLER
-        ):
-            self._allowed = True
+        match event:
+            case InputAudioBufferSpeechStarted():
+                self._allowed = True
+            case ResponseDone() if (event.response.metadata or {}).get(PURPOSE) != FILLER:
+                # One that only calls the next tool is heard by nobody.
+                spoke = any(isinstance(item, MessageItem) for item in event.response.output or ())
+                self._allowed = self._allowed or spoke
+            case _:
+                pass
 
     @contextmanager
     def during(self, tool: Tool) -> Iterator[None]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from perhop.call.budget import BudgetExceededError, Budgets, Finding, Verdict
 from perhop.call.prices import PriceTable
 from perhop.call.usage import TokenUse, of_response, of_transcription
+from perhop.config import Settings
 from perhop.config.budget import BudgetSettings, PriceSettings
 from perhop.realtime.events import Usage, UsageDuration, UsageTokens
 
@@ -242,3 +245,44 @@ def test_usage_without_a_price_is_remembered_as_such() -> None:
     account.add(TokenUse(output_text=5), None)
     account.add(TokenUse(transcription=True, seconds=2.0), Decimal("0.1"))
     assert (account.used.tokens, account.used.cost, account.used.priced) == (10, Decimal("0.6"), False)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_prices_and_budgets_are_settings() -> None:
+    given = Settings.model_validate(
+        tomllib.loads(
+            """
+            currency = "EUR"
+            [budget]
+            call_cost = 2.5
+            [warning]
+            at = 0.75
+            [prices."gpt-realtime*"]
+            text_in = 4.00
+            [[keys]]
+            name = "website"
+            hash = "sha256:%s"
+            budget = { calls = 20 }
+            [[agents]]
+            name = "oneroof"
+            [agents.budget]
+            call_tokens = 1000
+        """
+            % ("0" * 64)
+        )
+    )
+    assert given.budget.call_cost == Decimal("2.5")
+    assert given.prices["gpt-realtime*"].text_in == 4
+    assert given.keys[0].budget == BudgetSettings(calls=20)
+    assert given.agents[0].budget == BudgetSettings(call_tokens=1000)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"budget": {"call_cost": -1}}, {"prices": {"a": {"texts": 1}}}, {"currency": "euro"}, {"warning": {"at": 0}}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(wrong)

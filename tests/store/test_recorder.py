@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -147,16 +148,17 @@ async def test_the_end_of_the_process_does_not_wait_for_ever(store: Database, da
         assert recorder.figures.dropped == 1
 
 
-async def test_a_call_that_does_not_fit_takes_no_other_with_it(store: Database) -> None:
-    if store.dialect == "sqlite":
-        pytest.skip("SQLite takes values of any length")
-    async with recording(store) as recorder:
-        recorder.record(call(1))
-        recorder.record(call(2, end_reason="x" * 1000))
-        recorder.record(call(3))
-        await recorder.written()
-        assert recorder.figures.dropped == 1
-    assert [row.id for row in await calls(store)] == ["rtc_1", "rtc_3"]
+async def test_a_call_that_does_not_fit_takes_no_other_with_it(postgres_url: str) -> None:
+    """On SQLite everything fits."""
+    async with open_database(postgres_url) as db:
+        await upgrade(db, SCHEMA)
+        async with recording(db) as recorder:
+            recorder.record(call(1))
+            recorder.record(call(2, end_reason="x" * 1000))
+            recorder.record(call(3))
+            await recorder.written()
+            assert recorder.figures.dropped == 1
+        assert [row.id for row in await calls(db)] == ["rtc_1", "rtc_3"]
 
 
 async def test_recording_goes_on_when_somebody_deleted_the_row_of_this_run(store: Database) -> None:
@@ -202,6 +204,30 @@ async def test_old_calls_are_forgotten_and_with_them_the_runs_they_lived_in(stor
     assert [row.id for row in await calls(store)] == ["rtc_2", "rtc_3"]
     async with store.session(reading=True) as session:
         assert set((await session.execute(select(InstanceRow.name))).scalars()) == {"b", "c"}
+
+
+async def test_a_process_that_lives_says_so_and_tidies_up(store: Database) -> None:
+    old = NOON - timedelta(days=100)
+    await crash(store, "there", call(1), call(2, started_at=old, ended_at=old, end_reason="caller_hangup"))
+    later = NOON + timedelta(days=1)
+    recorder = await Recorder.open(
+        store, name="here", keep_days=90, wall=iter_of(NOON, then=later), group_s=0.0, heartbeat_s=0.01
+    )
+    async with asyncio.timeout(10):
+        while len(await calls(store)) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await recorder.close()
+    [left] = await calls(store)
+    assert (left.id, left.end_reason, left.ended_at) == ("rtc_1", "crashed", NOON)
+    async with store.session(reading=True) as session:
+        seen = select(InstanceRow.seen_at).where(InstanceRow.name == "here")
+        assert (await session.execute(seen)).scalar_one() == later
+
+
+def iter_of(first: datetime, *, then: datetime) -> Callable[[], datetime]:
+    """A clock that says one thing while a recorder is opened, which asks twice, and another from then on."""
+    asked = itertools.count()
+    return lambda: first if next(asked) < 2 else then
 
 
 @pytest.mark.skipif(find_program("postgres") is None, reason="PostgreSQL is not installed: apt-get install postgresql")

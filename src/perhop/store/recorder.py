@@ -111,6 +111,7 @@ class Recorder:
         wall: the time now.
         group_s: how long a change waits for others.
         retry_s: first and longest pause while the database is away.
+        heartbeat_s: between two signs of life.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Recorder:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         group_s: float = GROUP_S,
         retry_s: tuple[float, float] = RETRY_S,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.figures = RecorderFigures()
         self._db = db
@@ -132,6 +134,7 @@ class Recorder:
         self._wall = wall
         self._group_s = group_s
         self._retry_s = retry_s
+        self._heartbeat_s = heartbeat_s
         self._waiting: dict[str, CallRecord] = {}
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -150,6 +153,7 @@ class Recorder:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         group_s: float = GROUP_S,
         retry_s: tuple[float, float] = RETRY_S,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> Self:
         """Starts writing. Calls that an earlier run of this process left open are closed as ``crashed``.
 
@@ -164,7 +168,16 @@ class Recorder:
         closed = await close_crashed(db, instance, now=wall())
         if closed:
             _log.warning("calls of an earlier run had not ended", calls=closed)
-        recorder = cls(db, instance, queue=queue, keep_days=keep_days, wall=wall, group_s=group_s, retry_s=retry_s)
+        recorder = cls(
+            db,
+            instance,
+            queue=queue,
+            keep_days=keep_days,
+            wall=wall,
+            group_s=group_s,
+            retry_s=retry_s,
+            heartbeat_s=heartbeat_s,
+        )
         recorder._task = asyncio.create_task(recorder._work(), name="call recorder")
         return recorder
 
@@ -199,7 +212,7 @@ class Recorder:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        beat_at, beats, pause_s = loop.time() + HEARTBEAT_S, 0, self._retry_s[0]
+        beat_at, beats, pause_s = loop.time() + self._heartbeat_s, 0, self._retry_s[0]
         while not self._closing or self._waiting:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), max(0.0, beat_at - loop.time()))
@@ -208,8 +221,8 @@ class Recorder:
             try:
                 await self._write()
                 if loop.time() >= beat_at:
-                    beat_at, beats = loop.time() + HEARTBEAT_S, beats + 1
-                    await self._beat(tidy=beats % TIDY_EVERY == 0)
+                    beat_at, beats = loop.time() + self._heartbeat_s, beats + 1
+                    await self._beat(tidy=beats % TIDY_EVERY == 1)
                 self._is_down(None)
                 pause_s = self._retry_s[0]
             except (StoreDownError, SQLAlchemyError) as error:

@@ -31,6 +31,9 @@ __all__ = ["RemoteSession", "session_for_model"]
 
 _PCM: JsonObject = {"type": "audio/pcm", "rate": 24_000}
 _BUILT_IN = "built-in"
+_PENDING = 64
+"""Updates a model may leave unanswered; of older ones the formats are not known any more."""
+
 _DIRECTIONS = ("input", "output")
 
 
@@ -53,7 +56,7 @@ class RemoteSession:
     def __init__(self, config: SessionConfig, *, transcription_model: str, new_id: IdFactory) -> None:
         self._transcription_model = transcription_model
         self._new_id = new_id
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_Pending] = deque(maxlen=_PENDING)
         sound = config.audio
         self._formats: JsonObject = {"input": sound.input.format.wire(), "output": sound.output.format.wire()}
         self._config = config
@@ -78,9 +81,7 @@ class RemoteSession:
             event_id = event.event_id or self._new_id("event_")
             self._pending.append(_Pending(event_id, _formats_in(event.session)))
             return event.model_copy(update={"event_id": event_id, "session": self._session_to_model(event.session)})
-        if isinstance(event, ResponseCreate) and event.response is not None:
-            return self._response_to_model(event)
-        return event
+        return self._response_to_model(event) if isinstance(event, ResponseCreate) else event
 
     def refused(self, event_id: str | None) -> None:
         """The model refused this event."""
@@ -134,7 +135,8 @@ class RemoteSession:
     def _response_to_model(self, event: ResponseCreate) -> ResponseCreate:
         """One response has the format of its session: the answer to a request cannot be told from others in time."""
         params = event.response
-        assert params is not None
+        if params is None or (params.tools is None and params.audio is None):
+            return event
         whole = params.to_dict()
         if isinstance(whole.get("tools"), list):
             whole["tools"] = [_plain_tool(tool) for tool in whole["tools"]]

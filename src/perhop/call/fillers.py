@@ -10,10 +10,11 @@ from typing import Protocol
 from perhop.realtime.events import (
     InputAudioBufferSpeechStarted,
     ResponseCreate,
-    ResponseCreated,
+    ResponseDone,
     ResponseParams,
     ServerEvent,
 )
+from perhop.realtime.items import MessageItem
 from perhop.tools.base import Tool
 
 __all__ = ["FILLER", "PURPOSE", "FillerHost", "Fillers"]

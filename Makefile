@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JS_CLIENTS := tests/clients/js
 PORT ?= 8080
+MINUTES ?= 120
 SYSTEM_PACKAGES := chromium fonts-dejavu-core nats-server postgresql
 
-.PHONY: help setup setup-dev system run test lint format types layers bench fuzz clean
+.PHONY: help setup setup-dev system run test lint format types layers bench soak fuzz clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ format: setup-dev ## Rewrite the source in the project's style
 
 bench: setup-dev ## Run every benchmark; results go to bench/results/
 	$(BIN)/python bench/run.py
+
+soak: setup-dev ## Two busy hours (MINUTES=…): does memory grow? The result goes to bench/results/soak.md
+	$(BIN)/python bench/soak.py --minutes $(MINUTES)
 
 fuzz: setup-dev ## A minute of bent frames, 10,000 walks, 2,000 races, then new examples for every property
 	$(BIN)/python -m tests.fuzz

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from bench.webrtc_caller import LightCaller
 from tests.integration.gateway import Gateway, eventually, gateway
-from tests.integration.light_caller import LightCaller
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus

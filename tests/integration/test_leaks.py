@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from bench.webrtc_caller import LightCaller
 from tests.integration.gateway import Gateway, eventually, gateway
-from tests.integration.light_caller import LightCaller
 from websockets.asyncio.client import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

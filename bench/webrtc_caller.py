@@ -15,7 +15,9 @@ from perhop.media.rtp import pack_packet
 
 __all__ = ["LightCaller"]
 
-_FRAME = bytes(1920)
+SILENCE = bytes(1920)
+"""20 ms at 48 kHz, mono s16le."""
+
 _TICK_S = 0.005
 
 
@@ -56,28 +58,36 @@ class LightCaller:
         loop.add_reader(self._socket, self._read)
         self._task = loop.create_task(self._tick())
         async with asyncio.timeout(10):
-            while not self.peer.connected:  # noqa: ASYNC110 - a state machine that is moved by time
+            while not self.peer.connected:
                 await asyncio.sleep(_TICK_S)
         return self
 
-    async def talk(self, frames: int) -> None:
-        """Sends so many frames, 20 ms apart."""
+    async def talk(self, frames: int, pcm: bytes = SILENCE) -> None:
+        """Sends this frame (20 ms at 48 kHz, mono s16le) so many times, 20 ms apart.
+
+        Raises:
+            ConnectionError: the other side ended the call.
+        """
+        due = asyncio.get_running_loop().time()
         for _ in range(frames):
+            if not self.peer.connected:
+                raise ConnectionResetError("the call is over")
             self._sequence += 1
             packet = pack_packet(
                 OPUS,
                 self._sequence,
                 timestamp=self._sequence * 960,
                 ssrc=1,
-                payload=self._encoder.encode(_FRAME),
+                payload=self._encoder.encode(pcm),
             )
             self._send(self.peer.protect(packet))
-            await asyncio.sleep(0.02)
+            due += 0.02
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
     async def heard(self) -> None:
         """Returns once the agent's audio came."""
         async with asyncio.timeout(10):
-            while not self.peer.received:  # noqa: ASYNC110 - what another process does in its own time
+            while not self.peer.received:
                 await asyncio.sleep(_TICK_S)
 
     def hang_up(self) -> None:

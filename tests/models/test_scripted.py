@@ -182,6 +182,17 @@ def test_it_waits_for_an_event_of_the_client() -> None:
     run_virtual(scenario())
 
 
+def test_a_client_that_does_not_do_as_the_script_says_gets_a_failed_response() -> None:
+    async def scenario() -> None:
+        model, sink = opened(in_turn([wait_for("session.update", seconds=2)]))
+        model.send(ResponseCreate())
+        await asyncio.sleep(3)
+        assert sink.of("response.done")[0].response.status_details.error.code == "script_waited"
+        model.assert_finished()
+
+    run_virtual(scenario())
+
+
 def test_a_session_that_reaches_its_cap_says_so_and_ends() -> None:
     async def scenario() -> None:
         began = asyncio.get_running_loop().time()

@@ -237,8 +237,9 @@ class ScriptedModel(ServerDriver):
                     await self._say(request, step)
                 case Call():
                     self.feed(OutputFunctionCall(response_id, step.tool, step.arguments_json))
-                case Wait():
-                    await self._wait(step)
+                case Wait() if not await self._waited(step):
+                    self.feed(OutputFailed(response_id, "script_waited", f"the client did not send {step.event}"))
+                    return
                 case Emit():
                     self.sink.on_model_event(parse_server_event(step.json(self._new_id("event_"))))
                 case Fail():
@@ -261,14 +262,18 @@ class ScriptedModel(ServerDriver):
             if step.pace:
                 await self._sleep(len(piece) / BYTES_PER_MS / 1000 / step.pace)
 
-    async def _wait(self, step: Wait) -> None:
+    async def _waited(self, step: Wait) -> bool:
+        """Whether what was waited for has come."""
         if step.event is None:
             await self._sleep(step.seconds)
-            return
+            return True
         arrived = asyncio.Event()
         self._waiting.append((step.event, arrived))
-        async with asyncio.timeout(step.seconds):
-            await arrived.wait()
+        try:
+            async with asyncio.timeout(step.seconds):
+                return await arrived.wait()
+        except TimeoutError:
+            return False
 
     def _close_session(self, step: Close) -> None:
         self.record.ended, self.record.close_code = step.reason, step.code

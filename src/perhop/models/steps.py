@@ -191,7 +191,7 @@ def wait(seconds: float) -> Wait:
 
 
 def wait_for(event: str, *, seconds: float = 10.0) -> Wait:
-    """Waits until the client sends an event of this type; the session breaks when it does not."""
+    """Waits until the client sends an event of this type; the response fails when it does not."""
     return Wait(seconds, event)
 
 

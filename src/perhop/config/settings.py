@@ -24,6 +24,7 @@ from perhop.config.table import Name, Table
 from perhop.config.telemetry import TelemetrySettings
 from perhop.config.tools import Phrase, ToolName, ToolReference, ToolSettings
 from perhop.config.worker import WorkerSettings
+from perhop.config.workers import WorkersSettings
 
 __all__ = [
     "AgentSettings",
@@ -243,7 +244,8 @@ class LimitSettings(Table):
         responses_per_minute: responses that one call may have of the built-in model; see ``rate_limits.updated``.
         tokens_per_minute: tokens that one call may use of the built-in model.
         request_s: from the connection, or the first byte of a further request, to the end of that request.
-        ping_s: how often a WebSocket is pinged, and how long the answer may take.
+        ping_s: how often a WebSocket is pinged, and how long it may then send nothing at all; so a client that is gone
+            without a word is noticed within three times that.
     """
 
     max_calls: Annotated[int, Field(ge=1)] = 500
@@ -260,7 +262,7 @@ class LimitSettings(Table):
     responses_per_minute: Annotated[int, Field(ge=1)] = 2_000
     tokens_per_minute: Annotated[int, Field(ge=1)] = 4_000_000
     request_s: Annotated[float, Field(gt=0, le=300)] = 20.0
-    ping_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    ping_s: Annotated[float, Field(gt=0, le=300)] = 3.0
 
 
 class OutgoingSettings(Table):
@@ -350,6 +352,7 @@ class Settings(Table):
     prices: dict[str, PriceSettings] = Field(default_factory=dict, max_length=1000)
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
     worker: WorkerSettings = WorkerSettings()
+    workers: WorkersSettings = WorkersSettings()
     models: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     keys: tuple[KeySettings, ...] = ()
     agents: tuple[AgentSettings, ...] = ()

@@ -73,6 +73,10 @@ class Asking:
         """There is a model session again; ``answer`` when one that was cut off is still wanted."""
         self._release(self._coordinator.session_replaced(self._clock(), answer=answer))
 
+    def rejoined(self, *, answered: bool) -> None:
+        """The same session is heard again; ``answered`` when something was said meanwhile."""
+        self._release(self._coordinator.rejoined(self._clock(), answered=answered))
+
     def close(self) -> None:
         """The call is over."""
         self._closed = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from perhop.call.line import LineHost, ModelLine
+from perhop.call.line import Line, LineHost
 from perhop.realtime.events import ClientEvent
 from perhop.realtime.session import SessionConfig
 from perhop.tools.runner import ToolResult, ToolRunner
@@ -26,7 +26,7 @@ class Boundary:
         runner: what runs tools.
     """
 
-    def __init__(self, model: ModelLine, runner: ToolRunner) -> None:
+    def __init__(self, model: Line, runner: ToolRunner) -> None:
         self._model = model
         self._runner = runner
 

@@ -21,6 +21,7 @@ from perhop.call.agents import Agent
 from perhop.call.asking import Asking
 from perhop.call.away import AwayLeg
 from perhop.call.boundary import Boundary
+from perhop.call.direct.guard import SessionGuard
 from perhop.call.endings import ENDINGS
 from perhop.call.event_audio import EventAudio
 from perhop.call.executor import ToolExecutor
@@ -30,7 +31,7 @@ from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
-from perhop.call.line import Replacement
+from perhop.call.line import Rejoin, Replacement
 from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
 from perhop.call.open_responses import OpenResponses
 from perhop.call.own_transcription import OwnTranscription
@@ -48,6 +49,7 @@ from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemCreate,
+    ConversationItemDone,
     ConversationItemRetrieved,
     ErrorEvent,
     InputAudioBufferAppend,
@@ -56,6 +58,7 @@ from perhop.realtime.events import (
     OutputAudioBufferCleared,
     OutputAudioBufferStarted,
     OutputAudioBufferStopped,
+    ResponseContentPartAdded,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
@@ -66,7 +69,7 @@ from perhop.realtime.events import (
     SessionUpdated,
 )
 from perhop.realtime.ids import IdFactory, new_id
-from perhop.realtime.items import FunctionCallOutputItem
+from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, Item, MessageItem
 from perhop.realtime.session import SessionConfig
 from perhop.telemetry.context import log_context
 
@@ -161,7 +164,9 @@ class Call:
         self._functions = FunctionCalls(agent.tools if agent else {}, self._tools.run, self._tools_answered)
         self._absence = absence or Absence(0.0)
         self._connected = False
-        self._turns = TurnWatch(clocked=leg.clocked)
+        self.direct = leg.transport == "direct"
+        self._guard = SessionGuard() if self.direct else None
+        self._turns = TurnWatch(clocked=self.clocked)
         self._responses = 0
         self._report = ClientReport()
         self._log = _log.bind(call_id=call_id, tenant=tenant, agent=name or None, epoch=0)
@@ -321,12 +326,15 @@ class Call:
             case ResponseDone():
                 self._voice.response_over(event.response.id or "")
             case _:
-                pass
+                if self.direct:
+                    self._observe_model_playing(event)
         self._fillers.observe(event)
         self._farewell.observe(event)
         self._functions.observe(event)
         self._asking.go_on(requests)
         self.spending.observe(said)
+        if self._guard is not None and isinstance(said, SessionCreated | SessionUpdated):
+            self._put_back(self._guard, said.session)
 
     def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
         """The model session ended by itself."""
@@ -350,6 +358,21 @@ class Call:
         self._log = self._log.bind(epoch=epoch)
         report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
         self._asking.session_replaced(answer=not self._functions.running)
+
+    def on_rejoined(self, rejoin: Rejoin) -> None:
+        """The sideband of a direct call is back: what can be known of the meantime is taken in."""
+        known = {item.id for item in rejoin.items if self.history.get(item.id or "") is not None}
+        said = [item for item in rejoin.items if item.id not in known and isinstance(item, MessageItem)]
+        if not rejoin.live:
+            for event in self._open.close("sideband_lost", "How this response ended was not heard."):
+                self.on_model_event(event)
+        for item in rejoin.items:
+            if getattr(item, "status", "completed") != "in_progress":
+                self.on_model_event(ConversationItemDone(event_id=self._new_id("event_"), item=item))
+            if isinstance(item, FunctionCallItem):
+                self._functions.found(item)
+        self._asking.rejoined(answered=any(item.role == "assistant" for item in said))
+        self._observer.reconnected(self, seconds=rejoin.seconds, attempts=rejoin.attempts)
 
     def on_waiting(self) -> None:
         """There has been no model session for a while."""
@@ -407,7 +430,9 @@ class Call:
         return self._asking.fill(self._replies.sign(event, None))
 
     def received_ms(self, response: ResponseDone) -> int:
-        """Audio of this response as it came from the model."""
+        """Audio of this response as it came from the model. Of a direct call nobody measures it: some, or none."""
+        if self.direct:
+            return int(any(_speaks(item) for item in response.response.output or ()))
         return sum(self.history.received_ms(item.id) for item in response.response.output or () if item.id)
 
     def ask(self, event: ResponseCreate) -> None:
@@ -425,8 +450,8 @@ class Call:
 
     @property
     def clocked(self) -> bool:
-        """Whether the caller's leg plays in real time by itself, and so knows what was played."""
-        return self._leg.clocked
+        """Whether it is known when a response was played: the caller's leg plays it, or the model itself."""
+        return self._leg.clocked or self.direct
 
     @property
     def model_sessions(self) -> int:
@@ -539,6 +564,30 @@ class Call:
         self._asking.automatic(detection is not None and detection.get("create_response") is not False)
         return event.model_copy(update={"session": session})
 
+    def _observe_model_playing(self, event: ServerEvent) -> None:
+        """The model plays to the caller itself, and tells how far it is."""
+        match event:
+            case ResponseContentPartAdded() if event.part.type == "audio" and self._turns.wants_audio:
+                self._turns.audio(self._clock())
+            case OutputAudioBufferStopped():
+                self.spending.played(event.response_id)
+                self._farewell.played(event.response_id)
+            case OutputAudioBufferCleared():
+                self._voice.interruptions += 1
+            case _:
+                pass
+
+    def _put_back(self, guard: SessionGuard, session: Mapping[str, Any]) -> None:
+        """The caller may have changed at the model what its agent fixes."""
+        changes = guard.observe(session, self._lock)
+        if changes is None:
+            return
+        self._log.warning("a caller changed what its agent fixes; it is put back", restores=guard.restores)
+        if guard.exhausted:
+            self.hang_up(EndReason.CALLER_ABUSE)
+        else:
+            self._to_model(SessionUpdate(session=changes))
+
     def _expire(self) -> None:
         """The call has lasted as long as it may."""
         self.hang_up(EndReason.SESSION_EXPIRED, f"The session reached its maximum duration of {self.lifetime.limit}.")
@@ -586,3 +635,8 @@ class Call:
             self._boundary.to_model(self._replies.sign(SessionUpdate(session=changes), None))
         else:
             self._boundary.restart_model(changes)
+
+
+def _speaks(item: Item) -> bool:
+    """Whether an item of the model has audio."""
+    return isinstance(item, MessageItem) and any(part.type in ("output_audio", "audio") for part in item.content)

@@ -210,6 +210,20 @@ class ResponseCoordinator:
             self._waiting.appendleft(_Request(event, "tools", outputs=frozenset({marker})))
         return again + self._release(now)
 
+    def rejoined(self, now: float, *, answered: bool) -> list[ResponseCreate]:
+        """The same session is heard again after a while in which it went on.
+
+        Args:
+            answered: something was said meanwhile; whatever was asked for counts as answered.
+
+        Returns:
+            What to send to the model now, in order.
+        """
+        self._speaking, self._due_until = False, None
+        if answered:
+            self._in_flight.clear()
+        return self.session_replaced(now, answer=False)
+
     # -- the rules ----------------------------------------------------------------------------------------------------
 
     def _asked_by_clients(self) -> list[_Request]:

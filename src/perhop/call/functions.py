@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from perhop.realtime.events import ResponseDone, ResponseOutputItemDone, ServerEvent
-from perhop.realtime.items import FunctionCallItem
+from perhop.realtime.events import ConversationItemAdded, ResponseDone, ResponseOutputItemDone, ServerEvent
+from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
 from perhop.tools.tool import Tool
 
 __all__ = ["FunctionCalls", "RunFunction"]
@@ -71,6 +71,17 @@ class FunctionCalls:
             if batch is not None:
                 batch.response_done = True
                 self._settle(event.response.id, batch)
+        elif isinstance(event, ConversationItemAdded) and isinstance(event.item, FunctionCallOutputItem):
+            # Of a client who talks to the model without us.
+            self.client_answered(event.item.call_id)
+
+    def found(self, item: FunctionCallItem) -> None:
+        """A call of a response that was not heard to its end; one that is known already is not run again."""
+        function_call_id = item.call_id or ""
+        if item.status == "completed" and not self.owns(function_call_id) and item.name in self.tools:
+            batch = f"unheard {function_call_id}"
+            self._batches[batch] = _Batch(response_done=True)
+            self._begin(batch, item)
 
     def client_answered(self, function_call_id: str) -> None:
         """The client sent the output of one of its own tools."""

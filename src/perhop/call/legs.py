@@ -16,7 +16,7 @@ from perhop.realtime.session import SessionConfig
 
 __all__ = ["CallerLeg", "CallerSink", "EndReason", "HopStats", "ModelLeg", "ModelSink", "Position", "Transport"]
 
-Transport = Literal["webrtc", "websocket", "sip", "media_streams", "whip"]
+Transport = Literal["webrtc", "websocket", "sip", "media_streams", "whip", "direct"]
 
 
 class EndReason(StrEnum):

@@ -14,7 +14,7 @@ from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
-from perhop.call.line import LinePolicy, ModelLine
+from perhop.call.line import Line, LinePolicy, ModelLine
 from perhop.call.observer import CallObserver, Observers
 from perhop.call.ownership import SessionLock
 from perhop.call.prices import PriceTable
@@ -129,11 +129,13 @@ class CallManager:
         model: str | None = None,
         call_id: str | None = None,
         key: str | None = None,
+        line: Line | None = None,
     ) -> Call:
         """Joins a caller to a model.
 
         Args:
             key: name of the API key that starts it.
+            line: the model side of a direct call, whose caller cannot come back and needs no further session.
 
         Raises:
             BudgetExceededError: the key, the agent or this process has no more to use today, or too many calls.
@@ -148,7 +150,8 @@ class CallManager:
         kinds = self._kinds(agent)
         lock = self._lock(agent)
         config = self._configure(agent, session, model=model, lock=lock)
-        line = ModelLine(kinds, self._policy, clock=self._clock, wall=self._wall, new_id=self._new_id)
+        gateway = line is None
+        line = line or ModelLine(kinds, self._policy, clock=self._clock, wall=self._wall, new_id=self._new_id)
         name, limits = (agent.name, agent.budget) if agent else (None, None)
         account = self._budgets.open(key=key, agent=name, agent_limits=limits)
         call = Call(
@@ -158,8 +161,8 @@ class CallManager:
             agent=agent,
             lock=lock,
             tenant=tenant,
-            absence=Absence(self._resume_window_s),
-            transcribe_with=kinds[0].transcribe_with if kinds[0].remote else None,
+            absence=Absence(self._resume_window_s if gateway else 0.0),
+            transcribe_with=kinds[0].transcribe_with if kinds[0].remote and gateway else None,
             observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             spending=Spending(account, prices=self._prices, warning=self._warning, clock=self._clock),

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-__all__ = ["SessionLock", "succession", "turn_detection"]
+__all__ = ["WHOLE", "SessionLock", "succession", "turn_detection"]
 
-_WHOLE = frozenset({"turn_detection", "format", "transcription", "noise_reduction", "voice", "truncation", "prompt"})
+WHOLE = frozenset({"turn_detection", "format", "transcription", "noise_reduction", "voice", "truncation", "prompt"})
 """Objects that are locked as one: half of an agent's turn detection and half of a client's would be neither's."""
 
 
@@ -45,6 +45,13 @@ class SessionLock:
         """Names of the agent's tools."""
         return self._names
 
+    def shown_in(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """What an effective session object has in the agent's fields, and its tools among them."""
+        shown = _within(session, self._fixed)
+        if self._tools:
+            shown["tools"] = [tool for tool in session.get("tools") or () if tool.get("name") in self._names]
+        return shown
+
     def initial(self) -> dict[str, Any]:
         """The partial session object that puts the agent's fields in force."""
         session: dict[str, Any] = {"type": "realtime", **self._fixed}
@@ -58,11 +65,23 @@ def _without(given: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, An
     for key, value in given.items():
         if key not in fixed:
             left[key] = value
-        elif key not in _WHOLE and isinstance(value, Mapping) and isinstance(fixed[key], Mapping):
+        elif key not in WHOLE and isinstance(value, Mapping) and isinstance(fixed[key], Mapping):
             nested = _without(value, fixed[key])
             if nested:
                 left[key] = nested
     return left
+
+
+def _within(session: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``session`` that ``fixed`` has."""
+    found: dict[str, Any] = {}
+    for key, value in fixed.items():
+        shown = session.get(key)
+        if key not in WHOLE and isinstance(value, Mapping) and isinstance(shown, Mapping):
+            found[key] = _within(shown, value)
+        else:
+            found[key] = shown
+    return found
 
 
 def succession(session: Mapping[str, Any], before: SessionLock, after: SessionLock) -> tuple[dict[str, Any], bool]:

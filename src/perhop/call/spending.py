@@ -184,8 +184,7 @@ class Spending:
         """The model has said it; its caller may still be hearing it."""
         call = self._call
         assert call is not None
-        ids = [item.id for item in event.response.output or () if item.id]
-        audio_s = sum(call.history.received_ms(item_id) for item_id in ids) / 1000
+        audio_s = call.received_ms(event) / 1000
         if event.response.status != "completed" or not audio_s:
             self._end_in(0.0)
         elif not call.clocked:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from perhop.call.line.host import LineHost, Replacement
+from perhop.call.line.host import Line, LineHost, Rejoin, Replacement
 from perhop.call.line.line import ModelLine
 from perhop.call.line.policy import LinePolicy
 
-__all__ = ["LineHost", "LinePolicy", "ModelLine", "Replacement"]
+__all__ = ["Line", "LineHost", "LinePolicy", "ModelLine", "Rejoin", "Replacement"]

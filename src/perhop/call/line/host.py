@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from perhop.call.history import History
 from perhop.call.legs import ModelSink
+from perhop.realtime.events import ClientEvent
+from perhop.realtime.items import Item
+from perhop.realtime.session import SessionConfig
 
-__all__ = ["LineHost", "Replacement"]
+__all__ = ["Line", "LineHost", "Rejoin", "Replacement"]
 
 Replacement = Literal["start", "renewal", "reconnect", "failover", "resume"]
 """Why a model session came in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """What is known of a time in which a session went on and was not heard.
+
+    Attributes:
+        seconds: how long.
+        attempts: tries it took to hear it again.
+        items: of its conversation, as they are now: those that were being made, and the newest.
+        live: the response that was being made still is.
+    """
+
+    seconds: float
+    attempts: int
+    items: Sequence[Item] = field(default=(), repr=False)
+    live: bool = False
 
 
 class LineHost(ModelSink, Protocol):
@@ -36,3 +58,43 @@ class LineHost(ModelSink, Protocol):
 
     def on_waiting(self) -> None:
         """There has been no session for a while; the caller should be told to wait."""
+
+    def on_rejoined(self, rejoin: Rejoin) -> None:
+        """The same session is heard again; what happened meanwhile is not told any more."""
+
+
+class Line(Protocol):
+    """The model side of a call."""
+
+    @property
+    def epoch(self) -> int:
+        """How many model sessions were opened before the one in force."""
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are now."""
+
+    @property
+    def model(self) -> str:
+        """The configured name of the model the conversation is with."""
+
+    def start(self, host: LineHost, session: SessionConfig) -> None:
+        """Opens the first session with this configuration."""
+
+    def send(self, event: ClientEvent) -> None:
+        """Sends one client event, in order."""
+
+    def append(self, pcm: bytes) -> None:
+        """Caller audio, 24 kHz mono s16le."""
+
+    def suspend(self) -> None:
+        """Nobody is there to talk to: the session ends until :meth:`resume`."""
+
+    def resume(self) -> None:
+        """Somebody is there again."""
+
+    def restart(self, changes: Mapping[str, Any]) -> None:
+        """Goes on with this configuration, in a further session if need be."""
+
+    def close(self) -> None:
+        """Ends whatever session there is; idempotent."""

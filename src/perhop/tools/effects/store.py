@@ -39,6 +39,9 @@ open."""
 MAX_WAITING = 5_000
 """Records that wait; a further one is refused."""
 
+LINGER_S = 0.02
+"""How long outcomes wait for a record to share a commit with; nobody waits for an outcome."""
+
 _RETRY_S = (0.2, 5.0)
 
 _effects = cast("Table", EffectRow.__table__)
@@ -75,6 +78,7 @@ class StoreLedger:
         self._beginnings: deque[_Beginning] = deque()
         self._outcomes: deque[_Outcome] = deque()
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self.commits = 0
@@ -84,6 +88,7 @@ class StoreLedger:
             raise EffectsDownError(f"{MAX_WAITING} effects wait to be recorded")
         answer: asyncio.Future[EffectState | None] = asyncio.get_running_loop().create_future()
         self._beginnings.append(_Beginning(record, answer))
+        self._urgent.set()
         self._work()
         try:
             async with asyncio.timeout(self._patience_s):
@@ -166,6 +171,11 @@ class StoreLedger:
             await self._wake.wait()
             self._wake.clear()
             while self._beginnings or self._outcomes:
+                if not self._beginnings:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LINGER_S):
+                            await self._urgent.wait()
+                self._urgent.clear()
                 if await self._write_group():
                     wait_s = _RETRY_S[0]
                     continue

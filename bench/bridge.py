@@ -63,9 +63,10 @@ HEADINGS = (
 )
 EXPLANATION = """\
 One process on one core is the gateway; callers and model run on the other. CPU is time on a core per second of call.
-Delay is from a tone sent by a WebRTC caller to the tone heard, by way of the model. Gaps are packets more than 30 ms
-after the one before. Late is how far the callers fell behind their own schedule, waited is how long the gateway was
-kept from its core; with more than 2 ms or 1 % the row is void."""
+Delay is from a tone sent by a WebRTC caller to the tone heard, by way of the model, which echoes in real time and drops
+what a stall made come in a burst. Gaps are packets more than 30 ms after the one before. Late is how far the callers
+fell behind their own schedule, waited is how long the gateway was kept from its core; with more than 2 ms or 1 % the
+row is void."""
 
 
 class Peer(StrEnum):

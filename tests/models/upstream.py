@@ -35,11 +35,12 @@ from picows import (
 )
 
 from perhop.call.legs import EndReason
+from perhop.edges.rate import TokenBucket
 from perhop.models.driver import ServerDriver
 from perhop.models.echo import EchoModel
 from perhop.models.scripted import Record, ScriptedModel
 from perhop.models.steps import Script, in_turn, say
-from perhop.realtime.audio import AudioChunk
+from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import ServerEvent, parse_client_event
 from perhop.realtime.ids import new_id
@@ -311,19 +312,19 @@ class Upstream:
 class _Parrot(EchoModel):
     """An echo for measuring, heard a share of the time: ``talk`` of every ten seconds, each session at its own phase.
 
-    It is deaf for its first second: what a caller said while the session was being opened comes in one burst, and an
-    echo of that would never be caught up with.
+    It speaks no faster than in real time. What comes in one burst after a stall is dropped but for 60 ms: an echo that
+    is behind never catches up, and the delay measured from then on would be that of the worst stall there ever was.
     """
 
     def __init__(self, talk: float, phase_ms: int, cap_s: float | None) -> None:
         super().__init__(session_cap_s=cap_s)
         self._talk_ms = talk * 10_000
         self._at_ms = phase_ms
-        self._hears_at = time.monotonic() + 1.0
+        self._breath = TokenBucket(1_000 * BYTES_PER_MS, 60 * BYTES_PER_MS, now=time.monotonic())
 
     def append(self, pcm: bytes) -> None:
-        self._at_ms = (self._at_ms + len(pcm) // 48) % 10_000
-        if self._at_ms < self._talk_ms and time.monotonic() > self._hears_at:
+        self._at_ms = (self._at_ms + len(pcm) // BYTES_PER_MS) % 10_000
+        if self._at_ms < self._talk_ms and self._breath.take(len(pcm), now=time.monotonic()):
             super().append(pcm)
 
 

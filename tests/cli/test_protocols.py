@@ -182,3 +182,61 @@ def test_fragments_are_counted_for_each_message() -> None:
         assert connection.code == 1008
 
     run_virtual(main())
+
+
+class Pinged(Open):
+    """A connection that is pinged every three seconds."""
+
+    interval = 3.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.protocol.ping_interval = self.protocol.ping_timeout = self.interval
+        self.protocol.start_keepalive()
+
+
+async def pinged() -> Pinged:
+    connection = Pinged()
+    connection.say(HANDSHAKE)
+    await asyncio.sleep(0.01)
+    return connection
+
+
+def test_a_client_that_is_gone_without_a_word_is_noticed_within_three_pings() -> None:
+    async def main() -> None:
+        connection = await pinged()
+        for _ in range(40):
+            connection.say(frame(TEXT, bytes(1_000)))
+            await connection.read(1)
+            await asyncio.sleep(0.25)
+        assert not connection.transport.closed
+        await asyncio.sleep(3 * Pinged.interval)
+        assert connection.transport.closed
+
+    run_virtual(main())
+
+
+def test_a_client_that_answers_no_ping_lives_as_long_as_it_sends() -> None:
+    async def main() -> None:
+        connection = await pinged()
+        for number in range(60):
+            connection.say(frame(TEXT, b"%01000d" % number))
+            await connection.read(1)
+            await asyncio.sleep(1)
+        assert not connection.transport.closed
+        assert len(connection.took) == 60
+
+    run_virtual(main())
+
+
+def test_what_is_not_read_here_is_not_held_against_the_client() -> None:
+    async def main() -> None:
+        connection = await pinged()
+        connection.say(b"".join(frame(TEXT, b"%05d" % n) for n in range(3_000)))
+        assert connection.transport.paused
+        await asyncio.sleep(60)
+        await connection.read(3_000)
+        assert len(connection.took) == 3_000
+        assert not connection.transport.closed
+
+    run_virtual(main())

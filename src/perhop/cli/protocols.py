@@ -28,6 +28,9 @@ CONTROL_PER_S = 20.0
 CONTROL_BURST = 500
 """Pings and pongs a client may send."""
 
+SIGN_OF_LIFE_BYTES = 1_024
+"""What a client that answers no ping must send meanwhile: a few bytes of a frame now and then do not keep it."""
+
 _SLICE = 8_192
 """Bytes worked off before other connections get their turn, once there is a message to be read."""
 
@@ -111,10 +114,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._held = b""
         self._fragments = 0
+        self._heard = self._heard_at_ping = 0
         self._control = TokenBucket(CONTROL_PER_S, CONTROL_BURST, now=self.loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of the client."""
+        self._heard += len(data)
         self._held = self._held + data if self._held else data
         self._work_off()
 
@@ -157,6 +162,21 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             super().handle_pong(event)
         else:
             self._refuse("too many pongs")
+
+    def send_keepalive_ping(self) -> None:
+        """Asks whether the client is still there."""
+        self._heard_at_ping = self._heard
+        super().send_keepalive_ping()
+
+    def keepalive_timeout(self) -> None:
+        """No pong came in time. Who sends much else lives all the same: its pong may wait behind what it does not read
+        yet, or behind what is not read here yet."""
+        if self._heard - self._heard_at_ping >= SIGN_OF_LIFE_BYTES or self.read_paused:
+            self.pong_timer = None
+            self.pending_ping_payload = None
+            self.schedule_ping()
+        else:
+            super().keepalive_timeout()
 
     def _work_off(self) -> None:
         """Parses slices until there is a message to be read; reading of the socket is paused then."""

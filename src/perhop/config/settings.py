@@ -181,7 +181,8 @@ class AgentSettings(Table):
         greeting: said when the call starts, without the caller speaking first.
         model: ``local`` (the built-in server), ``echo``, or the name of a ``[models.…]`` table.
         fallback_models: tried in this order when that one fails.
-        route: ``gateway`` (media passes through Perhop) or ``direct``.
+        route: ``gateway`` (media passes through Perhop) or ``direct`` (of WebRTC callers, to a model somewhere else).
+        supervised: with ``direct``: pages get no secret of the model, so no call goes without Perhop.
         samples: phrases the page suggests to callers.
         filler_after_s: when a tool takes longer, the agent says one of ``fillers``, in turn, and nothing more until
             there is an answer; tools may say otherwise for themselves.
@@ -200,11 +201,23 @@ class AgentSettings(Table):
     turn_detection: dict[str, Any] | None = None
     greeting: str | None = None
     route: Literal["gateway", "direct"] = "gateway"
+    supervised: bool = False
     samples: tuple[str, ...] = ()
     filler_after_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     fillers: tuple[Phrase, ...] = ("One moment, please.", "Just a second.", "I am still on it.")
     session: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetSettings | None = None
+
+    @model_validator(mode="after")
+    def _direct_goes_somewhere_else(self) -> Self:
+        if self.route == "direct":
+            if self.model in BUILT_IN_MODELS:
+                raise ValueError("route = 'direct' needs a model somewhere else: one of the [models.…] tables")
+            if self.fallback_models:
+                raise ValueError("route = 'direct' has no fallback_models: a caller cannot be moved to another model")
+        elif self.supervised:
+            raise ValueError("supervised is for route = 'direct'; other calls always are")
+        return self
 
 
 class TokenSettings(Table):
@@ -244,8 +257,8 @@ class LimitSettings(Table):
         responses_per_minute: responses that one call may have of the built-in model; see ``rate_limits.updated``.
         tokens_per_minute: tokens that one call may use of the built-in model.
         request_s: from the connection, or the first byte of a further request, to the end of that request.
-        ping_s: how often a WebSocket is pinged, and how long it may then send nothing at all; so a client that is gone
-            without a word is noticed within three times that.
+        ping_s: how often a WebSocket is pinged, and how long the answer, or anything else, may take; a client that is
+            gone without a word is noticed within three times that.
     """
 
     max_calls: Annotated[int, Field(ge=1)] = 500

@@ -1,0 +1,78 @@
+"""Spans on their way to a collector."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from perhop.config import TelemetrySettings
+from perhop.telemetry.traces import Traces
+
+
+class Collector:
+    """Takes spans over HTTP."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str | None, bytes]] = []
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                requests.append((self.headers.get("authorization"), body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1/traces"
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    thread = threading.Thread(target=collector.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield collector
+    collector.server.shutdown()
+    collector.server.server_close()
+    thread.join()
+
+
+def settings(url: str, **more: object) -> TelemetrySettings:
+    return TelemetrySettings.model_validate({"otlp_url": url, **more})
+
+
+async def test_what_waits_is_sent_at_the_end_with_the_name_of_the_service(collector: Collector) -> None:
+    given = settings(collector.url, service_name="desk", otlp_headers={"Authorization": "Bearer x"})
+    traces = Traces(given, version="9.9")
+    traces.tracer.start_span("call", attributes={"perhop.call_id": "rtc_1"}).end()
+    assert collector.requests == []
+    await traces.close()
+    ((authorization, body),) = collector.requests
+    assert authorization == "Bearer x"
+    (sent,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    names = {entry.key: entry.value.string_value for entry in sent.resource.attributes}
+    assert (names["service.name"], names["service.version"]) == ("desk", "9.9")
+    assert [span.name for scope in sent.scope_spans for span in scope.spans] == ["call"]
+
+
+async def test_of_a_sample_of_nothing_nothing_is_sent(collector: Collector) -> None:
+    traces = Traces(settings(collector.url, sample=0), version="9.9")
+    traces.tracer.start_span("call").end()
+    await traces.close()
+    assert collector.requests == []
+
+
+async def test_a_collector_that_is_away_holds_up_the_end_no_longer_than_agreed() -> None:
+    traces = Traces(settings("http://127.0.0.1:9/v1/traces", timeout_s=0.5), version="9.9")
+    for _ in range(5_000):
+        traces.tracer.start_span("call").end()
+    async with asyncio.timeout(10):
+        await traces.close()

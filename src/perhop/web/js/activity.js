@@ -4,7 +4,7 @@
  * @module
  */
 
-/** @typedef {'idle' | 'connecting' | 'listening' | 'hearing' | 'thinking' | 'speaking' | 'ended'} Activity */
+/** @typedef {'idle' | 'connecting' | 'reconnecting' | 'listening' | 'hearing' | 'thinking' | 'speaking' | 'ended'} Activity */
 
 /** A reply that has not begun after this long is no longer expected (noise taken for speech, say). */
 const REPLY_PATIENCE_MS = 10_000;
@@ -13,6 +13,7 @@ const REPLY_PATIENCE_MS = 10_000;
 export class ActivityTracker {
   constructor() {
     this.connected = false;
+    this.away = false;
     this.ended = false;
     this.userSpeaks = false;
     /** @type {Set<string>} responses whose audio plays */
@@ -77,6 +78,21 @@ export class ActivityTracker {
     }
   }
 
+  /** The connection is lost, and with it whatever was going on. */
+  lost() {
+    this.away = true;
+    this.userSpeaks = false;
+    this.playing.clear();
+    this.making.clear();
+    this.tools.clear();
+    this.replyBy = null;
+  }
+
+  /** There is a connection again. */
+  back() {
+    this.away = false;
+  }
+
   /** The call is over. */
   end() {
     this.ended = true;
@@ -89,6 +105,7 @@ export class ActivityTracker {
   at(now) {
     if (this.ended) return "ended";
     if (!this.connected) return "connecting";
+    if (this.away) return "reconnecting";
     if (this.userSpeaks) return "hearing";
     if (this.playing.size > 0) return "speaking";
     if (this.making.size > 0 || this.tools.size > 0) return "thinking";

@@ -50,6 +50,7 @@ const views = {
 const WORDS = {
   idle: () => ["Ready to call", "Pick an agent, then press Call."],
   connecting: () => ["Connecting", ""],
+  reconnecting: () => ["Reconnecting …", "The connection was lost. Your call is kept for a minute."],
   listening: (title) => ["Listening", `Go ahead, ${title} hears you.`],
   hearing: (title) => ["Hearing you", `${title} answers when you pause.`],
   thinking: () => ["Thinking", "The answer is on its way."],
@@ -129,6 +130,7 @@ function finish(over) {
 function showActivity(activity, shown) {
   if (document.body.dataset.activity !== activity) document.body.dataset.activity = activity;
   const [text, hint] = WORDS[activity](shown?.agent.title ?? "");
+  words.disabled = document.body.dataset.phase !== "call" || activity === "reconnecting";
   const tool = activity === "thinking" ? shown?.tracker.tool : null;
   const typing = activity === "listening" && !shown?.call.microphone;
   setText(byId("state"), tool ? "Using a tool" : typing ? "Ready" : text);

@@ -14,7 +14,8 @@
  *
  * Events: every server event under its own type and under `event`; every client event under `sent`; and
  * `step` (microphone, token, call, network: what connecting waits for), `microphone` and `remote` (MediaStream),
- * `network` (`"ok"` or `"weak"`), `failed` (CallError, after the call was up), `ended` (once, always last).
+ * `network` (`"weak"`: lost, and tried again; `"ok"`), `failed` (CallError, after the call was up), `ended` (once, always
+ * last). A connection that is lost is made anew, and the call goes on: `session.created` comes again, and `remote`.
  *
  * @module
  */
@@ -22,9 +23,13 @@
 import { Emitter } from "./emitter.js";
 import { CallError, microphoneError, refusal } from "./errors.js";
 import { ResponseRequests } from "./responses.js";
+import { wayBack } from "./way_back.js";
 
 /** How long the media path may take to come up, in ms. */
 const CONNECT_TIMEOUT_MS = 15_000;
+
+/** The same for a further one, and for the server's answer to its offer: there, trying again is better than waiting. */
+const RECONNECT_TIMEOUT_MS = 6_000;
 
 /** What the microphone is asked for: the browser's own echo canceller, noise suppressor and gain control. */
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
@@ -36,6 +41,8 @@ const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainCon
  * @property {RTCIceServer[]} [iceServers] as given by `/api/config`
  */
 
+/** @typedef {{peer: RTCPeerConnection, channel: RTCDataChannel}} Link a connection to Perhop */
+
 /** One call. An object makes one call and is then done with. */
 export class PerhopCall extends Emitter {
   /** @type {string | null} the call's id (`rtc_…`) once the server has answered */
@@ -46,8 +53,15 @@ export class PerhopCall extends Emitter {
   microphone = null;
 
   #base;
-  /** @type {RTCDataChannel | null} */
-  #channel = null;
+  /** @type {Link | null} */
+  #link = null;
+  /** @type {Link | null} the connection that is to take its place */
+  #next = null;
+  /** @type {RTCIceServer[]} */
+  #iceServers = [];
+  /** @type {string | null} with which a call that was lost is found again; null where calls are not kept */
+  #wayBack = null;
+  #reconnecting = false;
   #abort = new AbortController();
   #secret = "";
   #ownsMicrophone = false;
@@ -75,12 +89,13 @@ export class PerhopCall extends Emitter {
       this.emit("step", "token");
       this.#secret = await this.#token(agent);
       this.emit("step", "call");
-      const peer = this.#openPeer(iceServers);
-      await peer.setLocalDescription(await peer.createOffer());
-      const answer = await this.#exchange(peer.localDescription?.sdp ?? "");
-      await peer.setRemoteDescription({ type: "answer", sdp: answer });
+      this.#iceServers = iceServers;
+      const link = this.#openLink();
+      this.#use(link);
+      await this.#offer(link, "/v1/realtime/calls", this.#secret);
       this.emit("step", "network");
-      await this.#connected(peer);
+      await this.#connected(link);
+      this.#watch(link);
       this.#up = true;
     } catch (error) {
       const failure = this.#over ? new CallError("cancelled") : error;
@@ -96,8 +111,8 @@ export class PerhopCall extends Emitter {
    * @returns {boolean} false when the call is not up
    */
   send(event) {
-    if (this.#channel?.readyState !== "open") return false;
-    this.#channel.send(JSON.stringify(event));
+    if (this.#link?.channel.readyState !== "open") return false;
+    this.#link.channel.send(JSON.stringify(event));
     this.emit("sent", event);
     return true;
   }
@@ -168,27 +183,46 @@ export class PerhopCall extends Emitter {
     return String((await response.json()).client_secret);
   }
 
-  /** @param {RTCIceServer[]} iceServers */
-  #openPeer(iceServers) {
+  /** @returns {Link} a connection that nothing was asked of yet */
+  #openLink() {
     this.#stopIfOver();
-    const peer = new RTCPeerConnection({ iceServers });
-    this.peer = peer;
+    const peer = new RTCPeerConnection({ iceServers: this.#iceServers });
     const track = this.microphone?.getAudioTracks()[0];
     if (track && this.microphone) peer.addTrack(track, this.microphone);
     else peer.addTransceiver("audio", { direction: "recvonly" });
+    const link = { peer, channel: peer.createDataChannel("oai-events") };
     peer.addEventListener("track", (event) => this.emit("remote", event.streams[0] ?? new MediaStream([event.track])));
-    this.#channel = peer.createDataChannel("oai-events");
-    this.#channel.addEventListener("message", (message) => this.#receive(message.data));
-    return peer;
+    link.channel.addEventListener("message", (message) => {
+      if (link === this.#link || link === this.#next) this.#receive(message.data);
+    });
+    return link;
   }
 
-  /** @param {string} offer */
-  async #exchange(offer) {
-    const headers = { authorization: `Bearer ${this.#secret}`, "content-type": "application/sdp" };
-    const response = await this.#fetch(`${this.#base}/v1/realtime/calls`, { method: "POST", headers, body: offer });
-    if (!response.ok) throw new CallError("call_refused", await refusal(response));
+  /** @param {Link} link goes over this one from now on */
+  #use(link) {
+    this.#link = link;
+    this.peer = link.peer;
+  }
+
+  /**
+   * Offer out, answer in.
+   *
+   * @param {Link} link
+   * @param {string} path
+   * @param {string} secret
+   */
+  async #offer({ peer }, path, secret) {
+    await peer.setLocalDescription(await peer.createOffer());
+    const headers = { authorization: `Bearer ${secret}`, "content-type": "application/sdp" };
+    const response = await this.#fetch(this.#base + path, { method: "POST", headers, body: peer.localDescription?.sdp });
+    if (!response.ok) {
+      const later = response.status === 429 || response.status >= 500;
+      throw new CallError(this.#up && later ? "unreachable" : "call_refused", await refusal(response));
+    }
     this.id = response.headers.get("location")?.split("/").at(-1) ?? null;
-    return response.text();
+    this.#wayBack = response.headers.get("perhop-resume");
+    await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    this.#stopIfOver();
   }
 
   /**
@@ -196,7 +230,9 @@ export class PerhopCall extends Emitter {
    * @param {RequestInit} options
    */
   async #fetch(url, options) {
-    const response = await fetch(url, { ...options, signal: this.#abort.signal }).catch((error) => {
+    const signals = this.#up ? [this.#abort.signal, AbortSignal.timeout(RECONNECT_TIMEOUT_MS)] : [this.#abort.signal];
+    const response = await fetch(url, { ...options, signal: AbortSignal.any(signals) }).catch((error) => {
+      this.#stopIfOver();
       throw new CallError("unreachable", error instanceof Error ? error.message : String(error));
     });
     this.#stopIfOver();
@@ -206,9 +242,9 @@ export class PerhopCall extends Emitter {
   /**
    * Waits for the first event of the session: then media and data both flow.
    *
-   * @param {RTCPeerConnection} peer
+   * @param {Link} link
    */
-  async #connected(peer) {
+  async #connected({ peer }) {
     await /** @type {Promise<void>} */ (
       new Promise((resolve, reject) => {
         const done = (/** @type {CallError | null} */ error) => {
@@ -217,7 +253,8 @@ export class PerhopCall extends Emitter {
           if (error) reject(error);
           else resolve();
         };
-        const timer = setTimeout(() => done(new CallError("ice_failed")), CONNECT_TIMEOUT_MS);
+        const patience = this.#up ? RECONNECT_TIMEOUT_MS : CONNECT_TIMEOUT_MS;
+        const timer = setTimeout(() => done(new CallError("ice_failed")), patience);
         const stopListening = this.on("session.created", () => done(null));
         this.#abort.signal.addEventListener("abort", () => done(new CallError("cancelled")));
         peer.onconnectionstatechange = () => {
@@ -225,15 +262,65 @@ export class PerhopCall extends Emitter {
         };
       })
     );
-    peer.onconnectionstatechange = () => this.#onConnectionState(peer.connectionState);
-    this.#channel?.addEventListener("close", () => this.#finish());
   }
 
-  /** @param {RTCPeerConnectionState} state */
-  #onConnectionState(state) {
-    if (state === "disconnected") this.emit("network", "weak");
-    if (state === "connected") this.emit("network", "ok");
-    if (state === "failed") this.#finish(new CallError("lost"));
+  /** Follows what becomes of the connection in use. @param {Link} link */
+  #watch(link) {
+    const { peer, channel } = link;
+    peer.onconnectionstatechange = () => {
+      if (link !== this.#link || this.#over) return;
+      if (peer.connectionState === "disconnected" || peer.connectionState === "failed") void this.#reconnect(link);
+    };
+    channel.addEventListener("close", () => {
+      if (link !== this.#link || this.#reconnecting) return;
+      // Perhop closes it at the end of a call, while all is well; otherwise it was the network.
+      if (peer.connectionState === "connected") this.#finish();
+      else void this.#reconnect(link);
+    });
+  }
+
+  /** The connection is lost: makes another one for the same call, unless this one recovers first. @param {Link} lost */
+  async #reconnect(lost) {
+    if (this.#reconnecting || this.#over) return;
+    this.#reconnecting = true;
+    this.emit("network", "weak");
+    try {
+      await wayBack({ attempt: () => this.#comeBack(lost) });
+    } catch (error) {
+      this.#reconnecting = false;
+      this.#finish(error instanceof CallError ? error : new CallError("lost", String(error)));
+      return;
+    }
+    this.#reconnecting = false;
+    if (this.#over) return;
+    this.emit("network", "ok");
+    const state = this.#link?.peer.connectionState;
+    if (this.#link && (state === "disconnected" || state === "failed")) void this.#reconnect(this.#link);
+  }
+
+  /** One attempt at another connection. @param {Link} lost */
+  async #comeBack(lost) {
+    const taken = lost.peer.connectionState === "closed";
+    if (lost.peer.connectionState === "connected" && lost.channel.readyState === "open") return;
+    if (this.#wayBack === null) {
+      if (lost.peer.connectionState !== "disconnected") throw new CallError("call_refused");
+      throw new CallError("lost"); // it may recover by itself
+    }
+    const link = this.#openLink();
+    try {
+      await this.#offer(link, `/api/calls/${this.id}/resume`, this.#wayBack);
+      if (!taken) lost.peer.close(); // the call has let go of it
+      this.#responses.reset();
+      this.#next = link;
+      await this.#connected(link);
+    } catch (error) {
+      link.peer.close();
+      throw error;
+    } finally {
+      this.#next = null;
+    }
+    this.#use(link);
+    this.#watch(link);
   }
 
   /** @param {string} data */
@@ -259,16 +346,25 @@ export class PerhopCall extends Emitter {
   #finish(failure) {
     if (this.#over) return;
     const wasUp = this.#up;
+    if (this.#reconnecting && this.id) this.#letGo(this.id);
     this.#tidy();
     if (failure) this.emit("failed", failure);
     if (wasUp) this.emit("ended");
+  }
+
+  /** There is no connection to close, and the call need not be kept. @param {string} id */
+  #letGo(id) {
+    const headers = { authorization: `Bearer ${this.#secret}` };
+    fetch(`${this.#base}/v1/realtime/calls/${id}/hangup`, { method: "POST", headers, keepalive: true }).catch(() => null);
   }
 
   #tidy() {
     this.#over = true;
     this.#abort.abort();
     if (this.#ownsMicrophone) this.microphone?.getTracks().forEach((track) => track.stop());
-    this.#channel?.close();
-    this.peer?.close();
+    for (const link of [this.#next, this.#link]) {
+      link?.channel.close();
+      link?.peer.close();
+    }
   }
 }

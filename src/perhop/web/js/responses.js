@@ -30,6 +30,12 @@ export class ResponseRequests {
     this.send({ type: "response.create", event_id: `web_create_${this.count}` });
   }
 
+  /** What was in progress is not any more: the connection was lost. */
+  reset() {
+    this.active = null;
+    this.wanted = false;
+  }
+
   /** @param {any} event a server event */
   onEvent(event) {
     if (event.type === "response.created" && event.response?.conversation_id !== null) {

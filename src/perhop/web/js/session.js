@@ -56,7 +56,8 @@ export class Session {
     this.call.on("microphone", (stream) => this.#onMicrophone(stream));
     this.call.on("remote", (stream) => this.#onRemote(stream));
     this.call.on("network", (state) => {
-      if (state === "weak") this.notice("The connection is weak. Waiting for it to come back …");
+      if (state === "weak") this.#onLost();
+      else this.tracker.back();
     });
   }
 
@@ -104,6 +105,13 @@ export class Session {
     this.views.line.flow("ended");
   }
 
+  /** The connection is gone, and what was being said with it; the call is not. */
+  #onLost() {
+    this.tracker.lost();
+    this.#showEntries(this.conversation.end());
+    this.#show(performance.now());
+  }
+
   /** @param {any} event */
   #onEvent(event) {
     const now = performance.now();
@@ -144,6 +152,7 @@ export class Session {
       if (error.name !== "NotAllowedError") return;
       this.notice("The browser blocked the sound. Click anywhere on the page to hear the agent.");
     });
+    this.#agentMeter?.close();
     this.#agentMeter = new LevelMeter(this.audio, stream);
   }
 

@@ -76,7 +76,7 @@ async def test_a_server_that_goes_away_is_a_problem(serve: Serve) -> None:
 
     world.services.calls.start = start_and_hang_up  # type: ignore[method-assign,assignment]
     outcome, _ = await ask(server, "hi")
-    assert outcome.problem == "the server closed the connection (1011 model_failed)"
+    assert outcome.problem == "The model failed, and the call cannot go on."
 
 
 async def test_an_answer_that_comes_before_the_recording_is_over_ends_the_conversation_with_it() -> None:

@@ -319,6 +319,20 @@ def test_another_agent_takes_over_with_its_instructions_and_tools() -> None:
     play(scenario)
 
 
+def test_an_agent_that_takes_over_says_its_greeting() -> None:
+    async def scenario() -> None:
+        other = Agent("billing", fixed={"instructions": "You are billing."}, greeting="Billing, good morning.")
+        scene = Scene(TO_BILLING, 500, agent=desk(builtin("hand_off", agents=["billing"])), others=(other,))
+        scene.ask()
+        await scene.wait(2)
+        assert [request.instructions for request in scene.answers[1:]] == [
+            'Greet the caller with: "Billing, good morning."'
+        ]
+        scene.close()
+
+    play(scenario)
+
+
 def test_an_agent_with_another_voice_goes_on_in_a_session_of_its_own_with_the_history() -> None:
     async def scenario() -> None:
         other = Agent("billing", fixed={"instructions": "You are billing.", "audio": {"output": {"voice": "en-us+f3"}}})

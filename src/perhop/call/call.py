@@ -620,6 +620,9 @@ class Call:
         if self._successor is not None:
             (agent, lock), self._successor = self._successor, None
             self._take_over(agent, lock)
+            if agent.greeting:
+                self._greet(agent.greeting)
+                return
         self._asking.for_tools(output_item_ids)
 
     def _take_over(self, agent: Agent, lock: SessionLock) -> None:

@@ -48,7 +48,7 @@ class BuiltinTool(DescribedTool):
                 return {"ok": True, "next": "The caller is being connected."}
             case "hand_off":
                 await call.hand_off(values["to"])
-                return {"ok": True, "next": "You are the agent asked for now. Go on with the caller's request."}
+                return {"ok": True}
             case "send_dtmf":
                 await call.send_dtmf(values["digits"])
                 return {"ok": True}
@@ -85,6 +85,14 @@ _SAMPLES: Mapping[BuiltinName, Sequence[str]] = {
     "hand_off": ("let me talk to {to}", "give me {to}"),
     "send_dtmf": (),
 }
+
+_SAID: Mapping[BuiltinName, str] = {
+    "hang_up": "Goodbye!",
+    "transfer": "I am connecting you now.",
+    "hand_off": "One moment, please.",
+    "send_dtmf": "Done.",
+}
+"""What the built-in dialogue says of the result."""
 
 BUILTINS: tuple[BuiltinName, ...] = tuple(_DESCRIPTIONS)
 
@@ -130,7 +138,7 @@ def builtin(
         **options,
     }
     samples = given.pop("samples", None) or _SAMPLES[does]
-    extensions = {"x-samples": list(samples)} if samples else {}
+    extensions = {"x-say": given.pop("say", None) or _SAID[does], **({"x-samples": list(samples)} if samples else {})}
     return BuiltinTool(
         name=name or does, does=does, targets=dict(targets), parameters={**parameters, **extensions}, **given
     )

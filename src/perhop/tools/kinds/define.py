@@ -75,6 +75,8 @@ def define(name: str, settings: ToolSettings, *, folder: Path | None = None) -> 
                 options["description"] = settings.description
             if settings.samples:
                 options["samples"] = settings.samples
+            if settings.say:
+                options["say"] = settings.say
             return builtin(settings.does, name=name, targets=settings.targets, agents=settings.agents, **options)
         case McpToolSettings():
             raise ToolDefinitionError(f"tool {name}: an MCP server is no single tool")

@@ -66,6 +66,20 @@ async def test_a_cancelled_block_is_rolled_back_and_its_connection_used_again(th
     assert await rows(things) == []
 
 
+async def test_a_cancellation_is_never_forgotten_whenever_it_comes(things: Database) -> None:
+    async def write() -> None:
+        async with things.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    for steps in range(12):
+        task = asyncio.create_task(write())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if task.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
 async def test_writers_that_read_first_all_succeed(things: Database) -> None:
     """On SQLite, transactions that begin as readers and then want to write would fail here as 'database is locked'."""
 

@@ -129,7 +129,9 @@ class Database:
             yield
             return
         try:
-            await asyncio.wait_for(self._writer.acquire(), self._settings.query_timeout_s)
+            # Not wait_for: up to Python 3.11 it forgets a cancellation that comes just as it is done.
+            async with asyncio.timeout(self._settings.query_timeout_s):
+                await self._writer.acquire()
         except TimeoutError:
             raise StoreDownError(f"the database {self.url} is busy: another writer does not end") from None
         try:

@@ -203,8 +203,10 @@ class Recorder:
         self._changed.set()
         if self._task is None:
             return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._task, timeout_s)
+        _, late = await asyncio.wait({self._task}, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+            await asyncio.wait({task}, timeout=1.0)
         self._task = None
         if self._waiting:
             self._dropped(len(self._waiting))
@@ -215,7 +217,8 @@ class Recorder:
         beat_at, beats, pause_s = loop.time() + self._heartbeat_s, 0, self._retry_s[0]
         while not self._closing or self._waiting:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(0.0, beat_at - loop.time()))
+                async with asyncio.timeout_at(beat_at):
+                    await self._changed.wait()
             if self._waiting and not self._closing:
                 await asyncio.sleep(self._group_s)
             try:

@@ -42,6 +42,7 @@ from perhop.config import (
 )
 from perhop.edges.webrtc import WebRTCEdge
 from perhop.errors import PerhopError
+from perhop.models.direct import DirectModel
 from perhop.models.echo import EchoModel
 from perhop.models.local import LocalModel
 from perhop.models.upstreams import upstream_kind
@@ -177,6 +178,10 @@ async def _start(
         warning=settings.warning,
         find_agent=lambda _, name: agents.get(name),
     )
+    direct = _direct_models(settings)
+    for model in direct.values():
+        # Ends after the calls have: they are ended at the model too.
+        stack.push_async_callback(model.aclose)
     stack.callback(calls.close)
     metrics.watch_calls(lambda: _count_by_transport(calls))
     metrics.watch(
@@ -185,6 +190,9 @@ async def _start(
         lambda: sum(call.waiting for call in calls.live()),
     )
     metrics.watch("perhop_webrtc_peers_live", "WebRTC callers answered and not gone.", lambda: len(webrtc.legs))
+    metrics.watch("perhop_bus_connected", "Whether the bus can be reached.", lambda: bus.connected)
+    metrics.watch("perhop_bus_events_waiting", "Events of calls that wait.", lambda: events.waiting)
+    metrics.watch("perhop_bus_events_dropped", "Events of calls given up.", lambda: events.figures.dropped)
     metrics.watch("perhop_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
     hops.watch(calls.live, metrics.registry)
     lag = LoopLag(metrics.registry)
@@ -196,10 +204,21 @@ async def _start(
         agents=agents,
         webrtc=webrtc,
         client_secrets=client_secrets,
+        direct=direct,
         metrics=metrics,
         db=db,
         missing=lambda: () if brain.ready else ("speech engines",),
     )
+
+
+def _direct_models(settings: Settings) -> dict[str, DirectModel]:
+    """Those that an agent's callers talk to directly."""
+    names = {agent.model for agent in settings.agents if agent.route == "direct"}
+    return {
+        name: DirectModel(name, upstream, base_dir=settings.base_dir)
+        for name, upstream in settings.models.items()
+        if name in names
+    }
 
 
 def _instance_name(settings: Settings) -> str:

@@ -91,6 +91,28 @@ class ClientSecretStore:
         Raises:
             ApiError: 429, too many secrets are live.
         """
+        value = PREFIX + secrets.token_urlsafe(32)
+        expires_at = int(self._clock()) + ttl_s
+        return value, self._keep(ClientSecret(_digest(value), expires_at, tenant, agent, session, key))
+
+    def adopt(
+        self,
+        value: str,
+        *,
+        expires_at: int,
+        tenant: str,
+        agent: str | None,
+        session: Mapping[str, Any],
+        key: str | None = None,
+    ) -> ClientSecret:
+        """Lets a secret that a model made open calls here too.
+
+        Raises:
+            ApiError: 429, too many secrets are live.
+        """
+        return self._keep(ClientSecret(_digest(value), expires_at, tenant, agent, session, key))
+
+    def _keep(self, secret: ClientSecret) -> ClientSecret:
         self._purge()
         if len(self._secrets) >= self._max_live:
             raise ApiError(
@@ -100,11 +122,9 @@ class ClientSecretStore:
                 type_="rate_limit_exceeded",
                 headers={"Retry-After": "60"},
             )
-        value = PREFIX + secrets.token_urlsafe(32)
-        secret = ClientSecret(_digest(value), int(self._clock()) + ttl_s, tenant, agent, session, key)
         self._secrets[secret.digest] = secret
         heapq.heappush(self._expiries, (secret.expires_at, secret.digest))
-        return value, secret
+        return secret
 
     def find(self, value: str) -> ClientSecret:
         """The secret of this value, if it can still open a call.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from perhop import __version__
 from perhop.api.auth import Principal, bearer_of
 from perhop.api.call_history import stored_snapshot
+from perhop.api.direct import DirectTarget
 from perhop.api.errors import ErrorBody
-from perhop.api.realtime import mint
+from perhop.api.realtime import DirectSecretResponse, mint
 from perhop.api.services import Services, Use
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.store.calls import get_call as get_stored_call
@@ -67,6 +68,7 @@ class AgentInfo(BaseModel):
     phrases: Sequence[str] = Field(description="What a caller may say, to try.")
     tools: Sequence[str] = Field(description="Names of the functions it may call.")
     model: str = Field(description="Kind of model behind it: `local`, `echo`, ….")
+    route: Literal["gateway", "direct"] = Field(description="Whether media passes through Perhop.")
 
 
 class IceServerInfo(BaseModel):
@@ -91,6 +93,12 @@ class PageToken(BaseModel):
     """A client secret for a page."""
 
     client_secret: str
+
+
+class DirectPageToken(PageToken):
+    """A client secret of the model itself."""
+
+    perhop: DirectTarget
 
 
 @router.get("/calls", summary="Live calls")
@@ -150,6 +158,7 @@ async def list_agents(request: Request, services: Use) -> list[AgentInfo]:
             phrases=agent.samples,
             tools=list(agent.tools),
             model=agent.model,
+            route=agent.route,
         )
         for agent in agents
     ]
@@ -179,14 +188,16 @@ async def page_config(request: Request, services: Use) -> PageConfig:
 @router.get("/realtime/token", summary="A client secret for a page that has no server of its own")
 async def page_token(
     request: Request, response: Response, services: Use, agent: Annotated[str | None, Query()] = None
-) -> PageToken:
+) -> DirectPageToken | PageToken:
     """With keys configured this is off unless ``tokens.allowed_origins`` names the page's origin."""
     services.require_page(request)
     if not services.auth.open:
         services.limit(services.token_rate, request, "tokens")
     page = Principal(name="page", tenant="default", scopes=frozenset({"tokens"}))
-    minted = mint(services, page, agent=agent, session={}, ttl_s=None)
+    minted = await mint(services, page, agent=agent, session={}, ttl_s=None)
     response.headers["Cache-Control"] = "no-store"
+    if isinstance(minted, DirectSecretResponse):
+        return DirectPageToken(client_secret=minted.value, perhop=minted.perhop)
     return PageToken(client_secret=minted.value)
 
 

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perhop.api.auth import Principal, bearer_of
 from perhop.api.beta import require_current_shape
+from perhop.api.direct import DirectTarget, answer_directly, direct_model, mint_at_model
 from perhop.api.errors import ApiError, ErrorBody
 from perhop.api.offers import Offer, read_offer
 from perhop.api.resume_secret import RESUME_HEADER, resume_headers
 from perhop.api.services import Services, Use, choose_agent, initial_session
+from perhop.call.agents import Agent
 from perhop.call.legs import EndReason
 from perhop.media.sdp import SdpError
 from perhop.realtime.ids import new_id
@@ -99,30 +101,45 @@ class ClientSecretResponse(BaseModel):
     session: dict[str, Any]
 
 
+class DirectSecretResponse(ClientSecretResponse):
+    """A secret of the model itself, for an agent whose route is ``direct``."""
+
+    perhop: DirectTarget
+
+
 @router.post("/client_secrets", responses=_ERRORS, summary="Mint a short-lived client secret for a page")
 async def create_client_secret(
     request: Request, services: Use, body: ClientSecretRequest | None = None, agent: AgentName = None
-) -> ClientSecretResponse:
+) -> DirectSecretResponse | ClientSecretResponse:
     """The secret opens one call (or any number until it expires, with ``tokens.single_use = false``)."""
     principal = services.auth.require(request, "tokens")
     body = body or ClientSecretRequest()
     given = parse_session(body.session) if body.session is not None else {}
     ttl_s = body.expires_after.seconds if body.expires_after is not None else None
-    return mint(services, principal, agent=body.agent or agent, session=given, ttl_s=ttl_s)
+    return await mint(services, principal, agent=body.agent or agent, session=given, ttl_s=ttl_s)
 
 
-def mint(
+async def mint(
     services: Services, principal: Principal, *, agent: str | None, session: Mapping[str, Any], ttl_s: int | None
-) -> ClientSecretResponse:
-    """A secret for calls of ``principal``'s tenant.
+) -> DirectSecretResponse | ClientSecretResponse:
+    """A secret for calls of ``principal``'s tenant. Of an agent whose callers talk to its model directly, the model
+    makes it, unless the agent takes supervised calls only.
 
     Raises:
-        ApiError: the agent is unknown, or too many secrets are live.
+        ApiError: the agent is unknown, too many secrets are live, or the model gave none.
         ProtocolError: a field of ``session`` has a wrong value.
     """
     chosen = choose_agent(services, principal, agent, session=session)
     model = session.get("model")
     effective = services.calls.effective_session(chosen, session, model=model)
+    if chosen is not None and chosen.route == "direct" and not chosen.supervised:
+        minted, target = await mint_at_model(services, principal, agent=chosen, session=session, ttl_s=ttl_s)
+        return DirectSecretResponse(
+            value=minted.value.get_secret_value(),
+            expires_at=minted.expires_at,
+            session=minted.session or effective.to_wire(new_id("sess_")),
+            perhop=target,
+        )
     value, secret = services.client_secrets.mint(
         ttl_s=ttl_s if ttl_s is not None else services.settings.tokens.ttl_s,
         tenant=principal.tenant,
@@ -159,7 +176,24 @@ async def create_call(
     principal.require("calls")
     services.limit(services.call_rate, request, "calls")
     offer = await read_offer(request, max_sdp_bytes=services.settings.limits.max_sdp_bytes)
-    return _answer(services, principal, offer, model=model, agent=agent, dcid=dcid)
+    services.admit()
+    session = initial_session(principal, offer.session)
+    chosen = choose_agent(services, principal, agent, session=session)
+    model = session.get("model") or model
+    directly = direct_model(services, chosen)
+    if directly is None or chosen is None:
+        return _answer(services, principal, offer, session=session, model=model, agent=chosen, dcid=dcid)
+    answer_sdp, call_id = await answer_directly(
+        services,
+        principal,
+        offer.sdp,
+        model=directly,
+        agent=chosen,
+        session=session,
+        shown_model=model,
+        dcid=dcid,
+    )
+    return _answered(answer_sdp, call_id)
 
 
 @router.post(
@@ -190,25 +224,32 @@ async def hang_up(request: Request, services: Use, call_id: CallId) -> Response:
 
 
 def _answer(
-    services: Services, principal: Principal, offer: Offer, *, model: str | None, agent: str | None, dcid: int | None
+    services: Services,
+    principal: Principal,
+    offer: Offer,
+    *,
+    session: Mapping[str, Any],
+    model: str | None,
+    agent: Agent | None,
+    dcid: int | None,
 ) -> Response:
     """Joins the caller to a model and answers. No await from here on: what is checked stays true until it is done."""
-    services.admit()
-    session = initial_session(principal, offer.session)
-    chosen = choose_agent(services, principal, agent, session=session)
-    model = session.get("model") or model
     with services.client_secrets.spend(principal.secret) as spending:
         # A wrong session must not cost a peer: say so before the offer is answered.
-        services.calls.effective_session(chosen, session, model=model)
+        services.calls.effective_session(agent, session, model=model)
         try:
             leg = services.webrtc.answer(offer.sdp, dcid=dcid)
         except SdpError as error:
             raise ApiError(400, "invalid_sdp", str(error), param="sdp") from None
-        call = services.start_call(leg, principal, agent=chosen, session=session, model=model)
+        call = services.start_call(leg, principal, agent=agent, session=session, model=model)
         spending.commit(call.id)
+    return _answered(leg.answer_sdp, call.id, resume_headers(call))
+
+
+def _answered(answer_sdp: str, call_id: str, headers: Mapping[str, str] | None = None) -> Response:
     return Response(
-        leg.answer_sdp,
+        answer_sdp,
         status_code=201,
         media_type="application/sdp",
-        headers={"Location": f"/v1/realtime/calls/{call.id}", **resume_headers(call)},
+        headers={"Location": f"/v1/realtime/calls/{call_id}", **(headers or {})},
     )

@@ -18,10 +18,12 @@ from perhop.api.telephones import NoTelephones, TelephoneCalls
 from perhop.call.agents import Agent, AgentRegistry, UnknownAgentError
 from perhop.call.call import Call
 from perhop.call.legs import CallerLeg, EndReason
+from perhop.call.line import Line
 from perhop.call.manager import CallManager, UnknownModelError
 from perhop.config import Settings
 from perhop.edges.rate import RateLimiter
 from perhop.errors import PerhopError
+from perhop.models.direct import DirectModel
 from perhop.realtime.errors import ProtocolError
 from perhop.store import Database
 from perhop.telemetry.metrics import Metrics
@@ -57,6 +59,7 @@ class Services:
         draining: the process is about to end and takes no new calls.
         clock: seconds, monotonic; for rate limits.
         telephones: calls that ring before they are answered.
+        direct: models that callers can talk to directly, by name.
     """
 
     settings: Settings
@@ -70,6 +73,7 @@ class Services:
     draining: bool = False
     clock: Callable[[], float] = time.monotonic
     telephones: TelephoneCalls = field(default_factory=NoTelephones)
+    direct: Mapping[str, DirectModel] = field(default_factory=dict)
     auth: Authenticator = field(init=False)
     call_rate: RateLimiter = field(init=False)
     resume_rate: RateLimiter = field(init=False)
@@ -120,8 +124,12 @@ class Services:
         agent: Agent | None,
         session: Mapping[str, Any],
         model: str | None,
+        line: Line | None = None,
     ) -> Call:
         """Joins a caller to a model; a caller who cannot be joined is closed.
+
+        Args:
+            line: the model side of a direct call.
 
         Raises:
             ApiError: 503, the agent's model is not available here.
@@ -131,7 +139,7 @@ class Services:
         """
         try:
             return self.calls.start(
-                leg, agent=agent, session=session, tenant=principal.tenant, model=model, key=principal.key
+                leg, agent=agent, session=session, tenant=principal.tenant, model=model, key=principal.key, line=line
             )
         except UnknownModelError as error:
             leg.close(EndReason.MODEL_FAILED)

@@ -31,6 +31,8 @@ class Agent:
         model: name of the kind of model it talks through.
         fallback_models: tried in this order when that one fails.
         greeting: said first when the caller is connected.
+        route: of its WebRTC callers' media: through Perhop, or to the model directly.
+        supervised: direct calls only with Perhop taking part.
         samples: phrases to try, for people.
         filler_after_s: how long a tool may run until the agent says one of ``fillers``; None for as long as it likes.
         budget: what its calls may use, one by one and all together.
@@ -46,6 +48,7 @@ class Agent:
     fallback_models: tuple[str, ...] = ()
     greeting: str | None = None
     route: Literal["gateway", "direct"] = "gateway"
+    supervised: bool = False
     samples: tuple[str, ...] = ()
     filler_after_s: float | None = None
     fillers: tuple[str, ...] = ()
@@ -112,6 +115,7 @@ class AgentRegistry:
             fallback_models=settings.fallback_models,
             greeting=settings.greeting,
             route=settings.route,
+            supervised=settings.supervised,
             samples=settings.samples,
             filler_after_s=settings.filler_after_s,
             fillers=settings.fillers,

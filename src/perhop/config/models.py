@@ -31,6 +31,7 @@ class UpstreamSettings(Table):
         model: its own name of the model; the one that the session names when unset.
         key: its API key. It never leaves this server.
         headers: sent with every request (``OpenAI-Organization``, …).
+        public_url: how pages reach it, when that is not ``url``; for agents with ``route = "direct"``.
         ca_file: PEM file of the authority that signed its certificate, when that is not a public one.
         allow_cleartext: send the key over ``http://`` to another machine.
         deployment: Azure's name for a model with a quota; ``model`` when unset.
@@ -51,6 +52,7 @@ class UpstreamSettings(Table):
     model: str | None = None
     key: SecretStr | None = None
     headers: dict[HeaderName, SecretStr] = Field(default_factory=dict)
+    public_url: str | None = None
     ca_file: Path | None = None
     allow_cleartext: bool = False
     deployment: str | None = None
@@ -64,9 +66,11 @@ class UpstreamSettings(Table):
     send_queue_bytes: Annotated[int, Field(ge=65_536)] = 32 << 20
     max_message_bytes: Annotated[int, Field(ge=65_536, le=64 << 20)] = 16 << 20
 
-    @field_validator("url")
+    @field_validator("url", "public_url")
     @classmethod
-    def _url_is_one(cls, url: str) -> str:
+    def _url_is_one(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
             raise ValueError("must be an absolute http, https, ws or wss URL")

@@ -175,6 +175,11 @@ class DirectLine:
         self._told_no_audio = False
         self._closed = False
 
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer for the caller."""
+        return self._announced
+
     async def answer(self) -> str:
         """The SDP answer for the caller, once the model has given it and the call can be heard.
 

@@ -202,6 +202,17 @@ def test_one_id_for_two_different_calls_is_refused() -> None:
     scenario(main)
 
 
+@pytest.mark.parametrize("function_call_id", ["", "x" * 201, "a\x00b", "a\nb", "\ud800"])
+def test_an_effect_without_a_name_of_its_own_is_not_sent(function_call_id: str) -> None:
+    async def main() -> None:
+        desk = Desk(does(1))
+        result = await desk.runner.run(desk.tool, '{"day":1}', replace(context(), function_call_id=function_call_id))
+        assert result.code == "tool_failed"
+        assert desk.log == []
+
+    scenario(main)
+
+
 def test_one_of_two_twins_that_hangs_up_takes_nothing_from_the_other() -> None:
     async def main() -> None:
         desk = Desk(does({"ref": 1}, after_s=2))

@@ -22,7 +22,7 @@ from perhop.tools.effects.twins import Once, Twins
 from perhop.tools.errors import InvalidArgumentsError, ToolError, ToolUnavailableError
 from perhop.tools.result import ErrorCode, ToolResult
 from perhop.tools.retry import Backoff
-from perhop.tools.runs import CANCELLED, NOT_RECORDED, Run, earlier, timed_out, unavailable
+from perhop.tools.runs import CANCELLED, NO_ID, NOT_RECORDED, Run, earlier, timed_out, unavailable
 from perhop.tools.services import ToolServices
 from perhop.tools.threads import Threads
 
@@ -32,6 +32,9 @@ _log = structlog.get_logger(__name__)
 
 MAX_MESSAGE = 500
 """Characters of a :class:`ToolError` that reach the model."""
+
+MAX_ID = 200
+"""Characters of a function call's id."""
 
 RECORD_GRACE_S = 5.0
 """After a tool's time, before its record counts as left open by a process that died."""
@@ -113,6 +116,8 @@ class ToolRunner:
             return ToolResult.invalid(error)
         except Exception as error:  # noqa: BLE001 - validators are the tool author's code
             return self._broken(tool, context, error)
+        if tool.effect == "once" and not _identifies(context.function_call_id):
+            return NO_ID
         once = Once.of(tool, arguments, context) if tool.effect == "once" else None
         if once is not None and (answer := self._clash(once) or self._twins.answer(once)) is not None:
             return answer
@@ -288,6 +293,11 @@ class ToolRunner:
             f"The tool {tool.name} failed. Do not try again; tell the caller (reference {reference}).",
             reference=reference,
         )
+
+
+def _identifies(function_call_id: str) -> bool:
+    """Whether a record can be kept under this id, and found again."""
+    return 0 < len(function_call_id) <= MAX_ID and function_call_id.isprintable()
 
 
 def _where(error: BaseException) -> list[str]:

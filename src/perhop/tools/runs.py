@@ -11,7 +11,7 @@ from perhop.tools.effects.twins import Once
 from perhop.tools.errors import ToolUnavailableError
 from perhop.tools.result import ErrorCode, ToolResult
 
-__all__ = ["CANCELLED", "NOT_RECORDED", "Run", "earlier", "timed_out", "unavailable"]
+__all__ = ["CANCELLED", "NOT_RECORDED", "NO_ID", "Run", "earlier", "timed_out", "unavailable"]
 
 
 @dataclass(eq=False, slots=True)
@@ -64,6 +64,11 @@ class Run:
 
 
 CANCELLED = ToolResult.failure(ErrorCode.CANCELLED, "The call of the tool was cancelled.")
+
+NO_ID = ToolResult.failure(
+    ErrorCode.TOOL_FAILED,
+    "Nothing was done: what changes something needs a function call id of 1 to 200 printable characters.",
+)
 
 NOT_RECORDED = ToolResult.failure(
     ErrorCode.UNAVAILABLE,

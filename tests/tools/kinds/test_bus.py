@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.virtual_time import run_virtual
 
 from perhop.tools.base import ToolContext
@@ -26,7 +28,7 @@ from perhop.tools.services import ToolServices
 from perhop.tools.tool import tool
 from perhop.tools.wire import context_headers, context_of
 
-CONTEXT = ToolContext(call_id="rtc_1", agent="desk", tenant="acme", function_call_id="call\r\n1 ü")
+CONTEXT = ToolContext(call_id="rtc_1", agent="desk", tenant="acme", function_call_id="call 1%0D ü")
 PARAMETERS = {"type": "object", "properties": {"day": {"type": "string", "format": "date"}}, "required": ["day"]}
 DAY = '{"day":"2026-03-31"}'
 
@@ -176,5 +178,9 @@ async def test_a_tool_known_by_name_is_described_by_the_worker_that_offers_it() 
     await bus.close()
 
 
-def test_headers_survive_the_way() -> None:
-    assert context_of(context_headers(CONTEXT)) == CONTEXT
+@given(st.text(), st.text(), st.text(), st.text())
+def test_headers_survive_the_way_whatever_a_model_writes_into_its_ids(a: str, b: str, c: str, d: str) -> None:
+    context = ToolContext(call_id=a, agent=b, tenant=c, function_call_id=d)
+    headers = context_headers(context)
+    assert all(value.isascii() and value.isprintable() and " " not in value for value in headers.values())
+    assert context_of(headers) == context

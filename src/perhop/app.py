@@ -21,6 +21,7 @@ from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
 from perhop.brain.assembly import Brain, build
 from perhop.call.agents import AgentRegistry
+from perhop.call.announcer import Announcer
 from perhop.call.budget import Budgets
 from perhop.call.call import Call
 from perhop.call.manager import CallManager, ModelKind
@@ -158,6 +159,8 @@ async def _start(
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
     stack.push_async_callback(webrtc.close)
     client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)
+    announcer = Announcer(lambda text, voice: brain.voice.speak(text, voice=voice, speed=1.0))
+    stack.push_async_callback(announcer.close)
     calls = CallManager(
         {
             "local": ModelKind(lambda: _local_model(brain, settings.limits, mcp), extensions=True),
@@ -176,6 +179,7 @@ async def _start(
         budgets=await _budgets(settings, db),
         prices=PriceTable(settings.prices),
         warning=settings.warning,
+        announcer=announcer,
         find_agent=lambda _, name: agents.get(name),
     )
     direct = _direct_models(settings)

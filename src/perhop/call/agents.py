@@ -35,6 +35,7 @@ class Agent:
         supervised: direct calls only with Perhop taking part.
         samples: phrases to try, for people.
         filler_after_s: how long a tool may run until the agent says one of ``fillers``; None for as long as it likes.
+        hold_phrase: what callers are told while its model cannot be reached; None for that of the model.
         budget: what its calls may use, one by one and all together.
     """
 
@@ -52,6 +53,7 @@ class Agent:
     samples: tuple[str, ...] = ()
     filler_after_s: float | None = None
     fillers: tuple[str, ...] = ()
+    hold_phrase: str | None = None
     budget: BudgetSettings | None = None
 
     @property
@@ -119,5 +121,6 @@ class AgentRegistry:
             samples=settings.samples,
             filler_after_s=settings.filler_after_s,
             fillers=settings.fillers,
+            hold_phrase=settings.hold_phrase,
             budget=settings.budget,
         )

@@ -18,6 +18,7 @@ import structlog
 
 from perhop.call.absence import Absence, CallEndedError
 from perhop.call.agents import Agent
+from perhop.call.announcer import Announcer
 from perhop.call.asking import Asking
 from perhop.call.away import AwayLeg
 from perhop.call.boundary import Boundary
@@ -29,6 +30,7 @@ from perhop.call.farewell import Farewell
 from perhop.call.fillers import Fillers
 from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
+from perhop.call.holding import Holding
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.line import Rejoin, Replacement
@@ -95,6 +97,7 @@ class Call:
         lifetime: begun already; without a limit unless given.
         spending: counts what it uses and ends it at a limit.
         absence: how long a caller who was lost may stay away; not at all unless given.
+        announcer: says ``hold_phrase`` (unless the agent has its own) while there is no model session.
         key: name of the API key it was started with.
         find_agent: (tenant, name) → an agent and its lock on the session, for handing over; raises PerhopError.
         clock: seconds, monotonic.
@@ -114,6 +117,8 @@ class Call:
         lifetime: Lifetime | None = None,
         spending: Spending | None = None,
         absence: Absence | None = None,
+        announcer: Announcer | None = None,
+        hold_phrase: str = "",
         key: str | None = None,
         find_agent: FindAgent | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -163,6 +168,8 @@ class Call:
         )
         self._functions = FunctionCalls(agent.tools if agent else {}, self._tools.run, self._tools_answered)
         self._absence = absence or Absence(0.0)
+        self._hold_phrase = hold_phrase
+        self._holding = Holding(self, announcer, self._phrase(), new_id=new_id)
         self._connected = False
         self.direct = leg.transport == "direct"
         self._guard = SessionGuard() if self.direct else None
@@ -249,6 +256,7 @@ class Call:
 
     def _wait_for_caller(self) -> None:
         """The model session ends; the conversation is kept."""
+        self._holding.end()
         self._note_what_was_heard()
         self._leg = self._voice.leg = AwayLeg(self._leg)
         self._log.info("caller lost, waiting", seconds=self._absence.window_s)
@@ -355,6 +363,7 @@ class Call:
 
     def on_session_replaced(self, why: Replacement, *, epoch: int, lost: bool, gap_s: float) -> None:
         """A model session is in force that knows the conversation."""
+        self._holding.end()
         self._log = self._log.bind(epoch=epoch)
         report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
         self._asking.session_replaced(answer=not self._functions.running)
@@ -377,6 +386,24 @@ class Call:
     def on_waiting(self) -> None:
         """There has been no model session for a while."""
         self._log.warning("no model session yet")
+        if self._session is not None and self._connected:
+            self._holding.begin(self._session)
+
+    # -- of Perhop's own ----------------------------------------------------------------------------------------------
+
+    def announce(self, event: ServerEvent) -> None:
+        """Shows everybody an event that is not the model's, and no part of the conversation."""
+        self._leg.send(event)
+        self._taps.event(event)
+
+    def announce_audio(self, chunk: AudioChunk) -> None:
+        """Lets everybody hear what is not the model's."""
+        self._leg.play(chunk)
+        self._taps.audio(chunk)
+
+    def announced(self, response_id: str) -> None:
+        """No more audio of this response of Perhop's own follows."""
+        self._leg.end_audio(response_id)
 
     # -- from outside -------------------------------------------------------------------------------------------------
 
@@ -396,6 +423,7 @@ class Call:
         self.lifetime.end()
         self.spending.close()
         self._farewell.close()
+        self._holding.end()
         self._absence.over()
         self._asking.close()
         self._functions.close()
@@ -610,6 +638,11 @@ class Call:
             self._observer.first_audio(self, turn.first_audio_s)
         self._observer.turn_ended(self, turn)
 
+    def _phrase(self) -> str:
+        """What the caller is told to wait with."""
+        own = self.agent.hold_phrase if self.agent is not None else None
+        return self._hold_phrase if own is None else own
+
     def _tool_ran(self, run: ToolRun) -> None:
         self._observer.tool_ran(self, run)
 
@@ -631,6 +664,7 @@ class Call:
         changes, same_voice = succession(session, self._lock, lock)
         self._log.info("another agent takes over", to=agent.name)
         self.agent, self._lock = agent, lock
+        self._holding.phrase = self._phrase()
         self._functions.tools = agent.tools
         self._tools.agent = agent.name
         self._log = self._log.bind(agent=agent.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from perhop.call.absence import Absence
 from perhop.call.agents import Agent
+from perhop.call.announcer import Announcer
 from perhop.call.boundary import Boundary
 from perhop.call.budget import Budgets
 from perhop.call.call import Call
@@ -62,6 +63,7 @@ class CallManager:
         warning: what callers hear before a budget ends their call.
         resume_window_s: how long a call waits for a caller who was lost.
         policy: when model sessions are replaced, and how hard lost ones are tried again.
+        announcer: says what callers hear while there is no model session; nothing unless given.
         find_agent: (tenant, name) → an agent that may take over a call; raises PerhopError. None: none may.
         clock: seconds, monotonic.
         wall: Unix time, s.
@@ -81,6 +83,7 @@ class CallManager:
         budgets: Budgets | None = None,
         prices: PriceTable | None = None,
         warning: WarningSettings | None = None,
+        announcer: Announcer | None = None,
         find_agent: Callable[[str, str], Agent] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -97,6 +100,7 @@ class CallManager:
         self._budgets = budgets or Budgets(clock=clock, wall=wall)
         self._prices = prices or PriceTable()
         self._warning = warning or WarningSettings()
+        self._announcer = announcer
         self._find_agent = find_agent
         self._clock = clock
         self._wall = wall
@@ -162,6 +166,8 @@ class CallManager:
             lock=lock,
             tenant=tenant,
             absence=Absence(self._resume_window_s if gateway else 0.0),
+            announcer=self._announcer if gateway else None,
+            hold_phrase=kinds[0].hold_phrase,
             transcribe_with=kinds[0].transcribe_with if kinds[0].remote and gateway else None,
             observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),

@@ -186,6 +186,8 @@ class AgentSettings(Table):
         samples: phrases the page suggests to callers.
         filler_after_s: when a tool takes longer, the agent says one of ``fillers``, in turn, and nothing more until
             there is an answer; tools may say otherwise for themselves.
+        hold_phrase: what callers are told while its model cannot be reached; that of the model when unset, empty for
+            nothing.
         session: further Realtime session fields that this agent fixes.
         budget: what its calls may use, one by one and all together.
     """
@@ -205,6 +207,7 @@ class AgentSettings(Table):
     samples: tuple[str, ...] = ()
     filler_after_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     fillers: tuple[Phrase, ...] = ("One moment, please.", "Just a second.", "I am still on it.")
+    hold_phrase: Annotated[str, Field(max_length=300)] | None = None
     session: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetSettings | None = None
 

@@ -46,6 +46,7 @@ class Upstream:
             session_cap_s=self.settings.session_cap_s,
             remote=True,
             transcribe_with=self.settings.transcription_model,
+            hold_phrase=self.settings.hold_phrase,
         )
 
     def control(self, call_id: str) -> RemoteModel:

@@ -349,8 +349,14 @@ async def test_a_model_that_says_nothing_is_given_up_in_time() -> None:
 async def test_a_session_the_model_refuses_never_begins() -> None:
     async with Upstream.scripted(in_turn()) as upstream:
         mcp = {"type": "mcp", "server_label": "x", "server_url": "https://example.com/mcp"}
+        upstream.mute = True
         async with connected(upstream.url, {"tools": [mcp]}, ready=False) as (leg, sink):
             leg.send(user("a secret"))
+            async with asyncio.timeout(5):
+                while leg._socket is None:  # noqa: ASYNC110 - the model must not have been able to answer yet
+                    await asyncio.sleep(0)
+            leg.send(user("another secret"))
+            upstream.last.resume()
             reason, detail, fatal = await sink.ended()
             assert (reason, fatal) == (EndReason.MODEL_FAILED, True)
             assert detail.startswith("session refused: ")

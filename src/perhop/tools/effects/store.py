@@ -46,6 +46,11 @@ _RETRY_S = (0.2, 5.0)
 
 _effects = cast("Table", EffectRow.__table__)
 
+_ADD = {
+    "sqlite": sqlite.insert(_effects).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(_effects).on_conflict_do_nothing(),
+}
+
 
 @dataclass(eq=False, slots=True)
 class _Beginning:
@@ -219,12 +224,9 @@ class StoreLedger:
         if not beginnings:
             return {}
         rows = [_row(one.record, self._now()) for one in beginnings]
-        insert = (
-            sqlite.insert(EffectRow).values(rows).on_conflict_do_nothing()
-            if self._database.dialect == "sqlite"
-            else postgresql.insert(EffectRow).values(rows).on_conflict_do_nothing()
-        )
-        added = await session.scalars(insert.returning(EffectRow.key))
+        # One statement whatever their number, so that neither side has to compile another one.
+        insert = _ADD[self._database.dialect].returning(_effects.c.key)
+        added = (await (await session.connection()).execute(insert, rows)).scalars()
         missing = {one.record.key for one in beginnings} - set(added)
         if not missing:
             return {}

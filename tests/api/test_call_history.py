@@ -109,7 +109,18 @@ async def test_filters_and_pages_go_together(world: World) -> None:
     assert seen == await ids(world)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "after=nonsense", "since=yesterday", "live=perhaps"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "after=nonsense",
+        "since=yesterday",
+        "since=0001-01-01T00:00:00Z",
+        "live=perhaps",
+        "agent=%00",
+    ],
+)
 async def test_wrong_questions_are_answered_with_what_is_wrong(world: World, query: str) -> None:
     async with world.client() as client:
         refused = await client.get(f"/api/calls/history?{query}", headers=OURS)
@@ -143,7 +154,7 @@ async def test_a_past_call_is_found_by_its_id_even_after_a_restart(world: World)
 
 async def test_a_process_that_keeps_no_calls_says_so() -> None:
     async with build_world().client() as client:
-        assert (await client.get("/api/calls/history")).json()["error"]["code"] == "store_unavailable"
+        assert (await client.get("/api/calls/history")).json()["error"]["code"] == "no_history"
 
 
 def test_a_database_that_is_away_and_a_budget_that_is_used_up_have_answers_of_their_own() -> None:

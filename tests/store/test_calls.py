@@ -81,6 +81,7 @@ async def test_one_call_is_found_by_its_id(store: Database) -> None:
     assert found is not None
     assert found.cost == Decimal("0.000005")
     assert await get_call(store, "rtc_99") is None
+    assert await get_call(store, "rtc_\x00") is None
 
 
 async def test_days_add_up_exactly(store: Database) -> None:

@@ -23,12 +23,16 @@ __all__ = ["router", "stored_snapshot"]
 
 MAX_PAGE = 200
 
+_NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL has no text with the character 0 in it."""
+
 _ERRORS: dict[int | str, dict[str, object]] = {
     status: {"model": ErrorBody, "description": text}
     for status, text in {
         400: "A value is wrong; the message says which.",
         401: "The bearer is missing or unknown.",
         403: "The bearer may not do this.",
+        404: "This process keeps no calls.",
         503: "The database does not answer.",
     }.items()
 }
@@ -94,10 +98,12 @@ class DayList(BaseModel):
 def _filter(
     request: Request,
     services: Use,
-    tenant: Annotated[str | None, Query(max_length=64, description="Of another tenant: needs the scope admin.")] = None,
-    agent: Annotated[str | None, Query(max_length=64)] = None,
-    key: Annotated[str | None, Query(max_length=64)] = None,
-    end_reason: Annotated[str | None, Query(max_length=64)] = None,
+    tenant: Annotated[
+        str | None, Query(max_length=64, pattern=_NO_NUL, description="Another one's needs the scope admin.")
+    ] = None,
+    agent: Annotated[str | None, Query(max_length=64, pattern=_NO_NUL)] = None,
+    key: Annotated[str | None, Query(max_length=64, pattern=_NO_NUL)] = None,
+    end_reason: Annotated[str | None, Query(max_length=64, pattern=_NO_NUL)] = None,
     since: Annotated[AwareDatetime | None, Query(description="Began at or after.")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Began before.")] = None,
     live: Annotated[bool | None, Query(description="Only those that go on, or only those that ended.")] = None,
@@ -108,12 +114,15 @@ def _filter(
         tenant = principal.tenant
     if tenant is not None and not principal.sees(tenant):
         raise ApiError(403, "tenant_not_allowed", "This key sees the calls of its own tenant only.", param="tenant")
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and not 1970 <= moment.year < 9999:
+            raise ApiError(400, "invalid_value", f"{name}: there were no calls then.", param=name)
     return CallFilter(tenant, agent, key, end_reason, since, until, live)
 
 
 def _database(services: Services) -> Database:
     if services.db is None:
-        raise ApiError(503, "store_unavailable", "This process keeps no calls.", type_="server_error")
+        raise ApiError(404, "no_history", "This process keeps no calls.")
     return services.db
 
 

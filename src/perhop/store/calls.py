@@ -131,6 +131,9 @@ async def list_calls(db: Database, which: CallFilter, *, limit: int, after: str 
 
 async def get_call(db: Database, call_id: str) -> CallRow | None:
     """One call."""
+    if "\x00" in call_id:
+        # No id has it, and PostgreSQL would not even look.
+        return None
     async with db.session(reading=True) as session:
         return await session.get(CallRow, call_id)
 
@@ -195,6 +198,8 @@ def _mark(row: CallRow) -> str:
 def _place(mark: str) -> tuple[datetime, str]:
     try:
         micros, _, call_id = base64.urlsafe_b64decode(mark + "=" * (-len(mark) % 4)).decode().partition(":")
+        if "\x00" in call_id:
+            raise ValueError("no id has this character")
         return _EPOCH + timedelta(microseconds=int(micros)), call_id
     except (ValueError, binascii.Error, OverflowError) as error:
         raise ValueError("not a place in a list of calls") from error

@@ -1,7 +1,7 @@
 """Does Perhop hold for hours? A steady mix of long and short calls, and a line through the memory it uses.
 
 Three processes: ``perhop serve``, a scripted model behind a WebSocket whose sessions last two minutes, and the callers
-in this one. A few callers over WebRTC talk for ten minutes each, in turns, and speak into every fourth answer; short
+in this one. A few callers over WebRTC talk for ten minutes each and speak into every fourth answer; short
 calls over WebRTC and WebSocket come and go all the time. The model calls a tool in every third turn.
 
     python bench/soak.py                    # two hours: the verdict counts
@@ -231,11 +231,14 @@ async def load(server: Server, run: Run, until: float) -> None:
             except (OSError, TimeoutError, httpx.HTTPError, WebSocketException) as error:
                 run.failures[f"{kind}: {type(error).__name__}"] += 1
 
+        whole = min(LONG_S, (until - time.monotonic()) / 4)
+
         async def long(seed: int) -> None:
             rng = random.Random(seed)
-            await asyncio.sleep(seed)
+            length = whole * (seed + 1) / LONG_CALLS  # the first ones end one after the other
             while (left := until - time.monotonic()) > 5:
-                await one("long", rng, min(LONG_S, left - 5))
+                await one("long", rng, min(length, left - 5))
+                length = whole
 
         async def short(seed: int) -> None:
             rng = random.Random(1000 + seed)

@@ -253,3 +253,30 @@ def test_what_came_before_the_call_was_attached_is_told_then() -> None:
         assert not caller.sink.audio
 
     run_virtual(main())
+
+
+def test_silence_within_a_response_is_a_gap_and_silence_between_two_is_none() -> None:
+    async def main() -> None:
+        caller = await a_call()
+        caller.leg.play(chunk(100))
+        await asyncio.sleep(0.3)  # the model is too slow
+        caller.leg.play(chunk(100))
+        caller.leg.end_audio("resp_1")
+        await asyncio.sleep(0.5)
+        assert caller.leg.stats().gaps == 1
+        caller.leg.play(chunk(100, response="resp_2", item="item_2"))
+        await asyncio.sleep(0.5)
+        assert caller.leg.stats().gaps == 1
+
+    run_virtual(main())
+
+
+def test_audio_that_comes_just_in_time_leaves_no_gap() -> None:
+    async def main() -> None:
+        caller = await a_call()
+        for _ in range(50):
+            caller.leg.play(chunk(20))
+            await asyncio.sleep(0.02)
+        assert caller.leg.stats().gaps == 0
+
+    run_virtual(main())

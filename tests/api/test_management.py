@@ -120,6 +120,7 @@ async def test_agents_are_shown_as_pages_need_them(world: World) -> None:
         "phrases": ["two bedrooms in Oakland"],
         "tools": [],
         "model": "echo",
+        "route": "gateway",
     }
     assert agents[1]["title"] == "echo"
 

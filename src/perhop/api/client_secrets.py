@@ -99,17 +99,18 @@ class ClientSecretStore:
         self,
         value: str,
         *,
-        expires_at: int,
+        ttl_s: int,
         tenant: str,
         agent: str | None,
         session: Mapping[str, Any],
         key: str | None = None,
     ) -> ClientSecret:
-        """Lets a secret that a model made open calls here too.
+        """Lets a secret that a model made open calls here too, for as long as it was asked to live.
 
         Raises:
             ApiError: 429, too many secrets are live.
         """
+        expires_at = int(self._clock()) + ttl_s
         return self._keep(ClientSecret(_digest(value), expires_at, tenant, agent, session, key))
 
     def _keep(self, secret: ClientSecret) -> ClientSecret:

@@ -62,13 +62,14 @@ async def mint_at_model(
     model = direct_model(services, agent)
     assert model is not None
     effective = services.calls.effective_session(agent, session, model=session.get("model"))
+    ttl_s = ttl_s if ttl_s is not None else services.settings.tokens.ttl_s
     try:
-        minted = await model.mint(effective, ttl_s=ttl_s if ttl_s is not None else services.settings.tokens.ttl_s)
+        minted = await model.mint(effective, ttl_s=ttl_s)
     except ModelRestError as error:
         raise _refusal(error) from None
     services.client_secrets.adopt(
         minted.value.get_secret_value(),
-        expires_at=minted.expires_at,
+        ttl_s=ttl_s,
         tenant=principal.tenant,
         agent=agent.name,
         session=session,

@@ -334,8 +334,9 @@ class Call:
             case ResponseDone():
                 self._voice.response_over(event.response.id or "")
             case _:
-                if self.direct:
-                    self._observe_model_playing(event)
+                pass
+        if self.direct:
+            self._observe_model_playing(event)
         self._fillers.observe(event)
         self._farewell.observe(event)
         self._functions.observe(event)
@@ -595,6 +596,8 @@ class Call:
     def _observe_model_playing(self, event: ServerEvent) -> None:
         """The model plays to the caller itself, and tells how far it is."""
         match event:
+            case InputAudioBufferSpeechStarted() | OutputAudioBufferStarted():
+                self._connected = True  # whoever speaks first, or is spoken to already, needs no greeting
             case ResponseContentPartAdded() if event.part.type == "audio" and self._turns.wants_audio:
                 self._turns.audio(self._clock())
             case OutputAudioBufferStopped():

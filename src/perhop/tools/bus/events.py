@@ -32,6 +32,7 @@ _log = structlog.get_logger(__name__)
 
 BATCH = 200
 _RETRY_S = 0.5
+_LAST_RETRY_S = 0.05
 
 
 @dataclass(slots=True)
@@ -83,8 +84,14 @@ class CallEvents:
         self._idle = asyncio.Event()
         self._seldom = Seldom()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         # What a former process left behind goes first.
         self.figures.spooling = outbox is not None
+
+    @property
+    def waiting(self) -> int:
+        """Events in memory, and one more when others wait in the outbox."""
+        return len(self._queue) + self.figures.spooling
 
     def start(self) -> None:
         """Begins to send."""
@@ -119,12 +126,14 @@ class CallEvents:
         """Sends or saves what waits, within ``grace_s`` seconds. Idempotent."""
         if self._task is None:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._idle.wait()
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        self._task = None
+        # It ends by itself: cancelled in the middle of a transaction, a connection may be left in a state nobody wants.
+        self._stopping = True
+        self._more.set()
+        task, self._task = self._task, None
+        await asyncio.wait([task], timeout=grace_s)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)
         if self._queue:
             self.figures.dropped += len(self._queue)
             _log.warning("events lost at the end", times=len(self._queue))
@@ -143,10 +152,21 @@ class CallEvents:
                 self._complain(f"store: {type(error).__name__}")
             if not self._queue:
                 self._idle.set()
+                if self._stopping:
+                    return
             if done and not self._queue:
                 await self._more.wait()
             elif not done:
-                await asyncio.sleep(self._retry_s)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Before the next attempt; shorter when this is the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._retry_s):
+                while not self._stopping:
+                    await self._more.wait()
+                    self._more.clear()
+                await asyncio.sleep(_LAST_RETRY_S)
 
     async def _directly(self) -> bool:
         while self._queue:
@@ -173,6 +193,8 @@ class CallEvents:
             while self._queue and id(self._queue[0]) in written:
                 self._queue.popleft()
         self._idle.set()
+        if self._stopping:
+            return False
         if not self._bus.connected or not await self._outbox.take_turn():
             self.figures.spooling = bool(await self._outbox.first(1))
             return not self.figures.spooling
@@ -191,11 +213,11 @@ class CallEvents:
                 turn_ends = time.monotonic() + TURN_S / 2
             arrived: list[KeptEvent] = []
             for event in waiting:
-                if time.monotonic() > turn_ends or not await self._send(event):
+                if self._stopping or time.monotonic() > turn_ends or not await self._send(event):
                     break
                 arrived.append(event)
             await outbox.remove(arrived)
-            if len(arrived) < len(waiting) and time.monotonic() <= turn_ends:
+            if self._stopping or (len(arrived) < len(waiting) and time.monotonic() <= turn_ends):
                 return False
         return True
 

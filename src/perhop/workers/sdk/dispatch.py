@@ -64,6 +64,7 @@ class Dispatcher:
         self._now = now
         self._seldom = Seldom()
         self._wake = asyncio.Event()
+        self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
 
@@ -78,17 +79,22 @@ class Dispatcher:
 
     async def close(self, *, grace_s: float = 5.0) -> None:
         """Takes nothing new; what is being sent gets ``grace_s`` seconds. What is cancelled then is in doubt."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait([self._loop])
-            self._loop = None
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            # It ends by itself, so that no transaction is torn.
+            self._stopping = True
+            self._wake.set()
+            await asyncio.wait([loop], timeout=grace_s)
+            if not loop.done():
+                loop.cancel()
+                await asyncio.wait([loop], timeout=1.0)
         if self._running:
             await asyncio.wait(self._running, timeout=grace_s)
         left = list(self._running)
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left)
+            await asyncio.wait(left, timeout=1.0)
 
     async def counts(self) -> dict[tuple[str, str], int]:
         """How many effects there are, by channel and state."""
@@ -112,7 +118,7 @@ class Dispatcher:
             )
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             self._wake.clear()
             taken = 0
             try:
@@ -126,7 +132,7 @@ class Dispatcher:
             except StoreDownError:
                 if (times := self._seldom.now("down")) is not None:
                     _log.warning("effects wait for the database", worker=self._worker, times=times)
-            if not taken:
+            if not taken and not self._stopping:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
                         await self._wake.wait()

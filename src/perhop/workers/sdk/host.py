@@ -52,6 +52,7 @@ class WorkerHost:
         self._answering = Answering(worker, database, self._outcomes, metrics, effected=self._dispatcher.wake)
         self._handles: list[Handle] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     @classmethod
     async def open(
@@ -87,11 +88,13 @@ class WorkerHost:
 
     async def close(self, *, grace_s: float = 5.0) -> None:
         """Takes no new calls, finishes those that run within ``grace_s`` seconds, then cancels the rest. Idempotent."""
+        self._stopping.set()
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
+        for task in tasks[1:]:
+            task.cancel()  # housekeeping, the first, ends by itself, so that no transaction is torn
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=max(grace_s, 1.0))
+            tasks[0].cancel()
         handles, self._handles = self._handles, []
         await asyncio.gather(*(handle.close(grace_s=grace_s) for handle in handles))
         await self._outcomes.finish(grace_s or 0.1)
@@ -144,7 +147,7 @@ class WorkerHost:
 
     async def _keep_house(self) -> None:
         turns = 0
-        while True:
+        while not self._stopping.is_set():
             try:
                 if turns % _PRUNE_EVERY == 0:
                     await self._outcomes.prune(older_than=self._keep_outcomes)
@@ -154,4 +157,6 @@ class WorkerHost:
             except StoreDownError:
                 _log.warning("housekeeping waits for the database", worker=self.worker.name)
             turns += 1
-            await asyncio.sleep(_HOUSEKEEPING_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HOUSEKEEPING_S):
+                    await self._stopping.wait()

@@ -73,6 +73,7 @@ from perhop.realtime.events import (
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem, Item, MessageItem
 from perhop.realtime.session import SessionConfig
+from perhop.telemetry.call_metrics import known_code
 from perhop.telemetry.context import log_context
 
 __all__ = ["Call"]
@@ -536,6 +537,8 @@ class Call:
         else:
             self._turn_over(self._turns.observe(event, self._clock()))
         if answered is None:
+            if isinstance(event, ErrorEvent) and side == "model":
+                self._log.warning("the model reports an error", code=known_code(event.error.code or ""))
             self._leg.send(event)
             self._taps.event(event)
             return

@@ -110,6 +110,7 @@ async def direct_gateway(
         agent: further settings of the agent.
     """
     settings = Settings(
+        file=folder / "perhop.toml",  # tools come from the modules that the tests know too
         server=ServerSettings(port=0, drain_s=0, data=folder / "gateway"),
         webrtc=WebRTCSettings(host="127.0.0.1", port=0),
         models={"second": model},

@@ -23,6 +23,8 @@ from perhop.config.budget import BudgetSettings, WarningSettings
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.items import FunctionCallOutputItem
 
+# ruff: noqa: SIM117 - servers outside, callers inside
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 

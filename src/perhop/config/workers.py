@@ -54,11 +54,19 @@ class ListingsSettings(Table):
     Attributes:
         reso: search there; in the worker's own table when unset.
         sample: fill the worker's own table with sample homes while it is empty.
+        cities: where there are homes; callers are understood better when they name one of these.
         resource_id: what a home is called in the calendar; ``{listing_id}`` in it stands for its number.
     """
 
     reso: ResoSettings | None = None
     sample: bool = True
+    cities: Annotated[tuple[str, ...], Field(max_length=200)] = (
+        "Oakland",
+        "Berkeley",
+        "Alameda",
+        "San Francisco",
+        "Richmond",
+    )
     resource_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.{}-]{1,64}$")] = "home-{listing_id}"
 
 

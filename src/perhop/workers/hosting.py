@@ -32,8 +32,6 @@ MakeWorker = Callable[[Settings, Guard], Worker]
 REFERENCE = MappingProxyType(
     {
         "listings": "perhop.workers.listings.worker",
-        "calendar": "perhop.workers.calendar.worker",
-        "crm": "perhop.workers.crm.worker",
     }
 )
 """Modules of the workers that come with Perhop."""

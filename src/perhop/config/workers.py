@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, HttpUrl, SecretStr, StringConstraints, field_validator, model_validator
 
+from perhop.config.records import AuditTrailSettings, TranscriptSettings
+from perhop.config.sms import SmsSettings
 from perhop.config.table import Name, Table
 
 __all__ = [
@@ -227,3 +229,6 @@ class WorkersSettings(Table):
     listings: ListingsSettings = ListingsSettings()
     calendar: CalendarSettings = CalendarSettings()
     crm: CrmSettings = CrmSettings()
+    sms: SmsSettings = SmsSettings()
+    transcript: TranscriptSettings = TranscriptSettings()
+    audit: AuditTrailSettings = AuditTrailSettings()

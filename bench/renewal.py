@@ -260,9 +260,9 @@ def main(
     record = Console(record=True, width=220, file=(output.with_suffix(".tmp")).open("w"))
     record.print(table)
     output.with_suffix(".tmp").unlink()
-    output.write_text(
-        f"# Model sessions replaced while people talk\n\n    python bench/renewal.py --count {count}\n\n```\n{record.export_text()}```\n"
-    )
+    command = f"python bench/renewal.py --count {count}"
+    title = "# Model sessions replaced while people talk"
+    output.write_text(f"{title}\n\n    {command}\n\n```\n{record.export_text()}```\n")
     raise typer.Exit(0 if good else 1)
 
 

@@ -155,6 +155,7 @@ class Call:
         self._fillers = Fillers(
             self, after_s=agent.filler_after_s if agent else None, phrases=agent.fillers if agent else ()
         )
+        self._control = ToolControl(self, leg)
         self._tools = ToolExecutor(
             boundary,
             self._replies,
@@ -162,7 +163,7 @@ class Call:
             agent=name,
             tenant=tenant,
             ran=self._tool_ran,
-            control=ToolControl(self, leg),
+            control=self._control,
             fillers=self._fillers,
             clock=clock,
             new_id=new_id,
@@ -238,13 +239,19 @@ class Call:
         if not self._absence.waiting:
             self._change_over()
         self._absence.over()
-        self._leg = self._voice.leg = leg
+        self._use(leg)
         self.transport = leg.transport
         self._log.info("caller is back", transport=leg.transport)
         leg.attach(self)
         if self._session is not None:
             leg.send(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
         self._boundary.resume_model()
+
+    def _use(self, leg: CallerLeg) -> None:
+        """This leg is the caller's from here on."""
+        self._leg = self._voice.leg = self._control.leg = leg
+        self.transport = leg.transport
+        self._turns.clocked = leg.clocked
 
     def _change_over(self) -> None:
         """The leg is left. An answer that was being made begins again, for the new leg heard nothing of it; one that
@@ -259,7 +266,7 @@ class Call:
         """The model session ends; the conversation is kept."""
         self._holding.end()
         self._note_what_was_heard()
-        self._leg = self._voice.leg = AwayLeg(self._leg)
+        self._use(AwayLeg(self._leg))
         self._log.info("caller lost, waiting", seconds=self._absence.window_s)
         self._boundary.suspend_model()
         self._absence.begin(lambda: self.hang_up(EndReason.CALLER_LOST))

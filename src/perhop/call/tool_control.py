@@ -23,11 +23,15 @@ class Switchable(Protocol):
 
 
 class ToolControl:
-    """Implements :class:`~perhop.tools.control.CallControl`."""
+    """Implements :class:`~perhop.tools.control.CallControl`.
+
+    Attributes:
+        leg: the caller's; another one when the caller comes back.
+    """
 
     def __init__(self, call: Switchable, leg: CallerLeg) -> None:
         self._call = call
-        self._leg = leg
+        self.leg = leg
 
     async def hang_up(self) -> None:
         """Ends the call once the goodbye that follows was played."""
@@ -35,10 +39,11 @@ class ToolControl:
 
     async def transfer(self, target: str) -> None:
         """Hands the caller to somebody else."""
-        if not isinstance(self._leg, TransferLeg):
+        leg = self.leg
+        if not isinstance(leg, TransferLeg):
             raise ToolError("This caller cannot be transferred: the call did not come in over a telephone line.")
         try:
-            await self._leg.transfer(target)
+            await leg.transfer(target)
         except PerhopError as error:
             raise ToolError(f"The transfer failed: {error}") from error
 
@@ -51,9 +56,10 @@ class ToolControl:
 
     async def send_dtmf(self, digits: str) -> None:
         """Presses keys."""
-        if not isinstance(self._leg, DtmfLeg):
+        leg = self.leg
+        if not isinstance(leg, DtmfLeg):
             raise ToolError("No keys can be pressed here: the call did not come in over a telephone line.")
         try:
-            await self._leg.send_dtmf(digits)
+            await leg.send_dtmf(digits)
         except PerhopError as error:
             raise ToolError(f"The keys could not be pressed: {error}") from error

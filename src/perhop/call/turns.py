@@ -67,11 +67,14 @@ class TurnWatch:
 
     Args:
         clocked: the caller leg plays in real time and says when it is done; then a turn ends with its playout.
+
+    Attributes:
+        clocked: may change when the caller comes back over another leg.
     """
 
     def __init__(self, *, clocked: bool) -> None:
         self.count = 0
-        self._clocked = clocked
+        self.clocked = clocked
         self._turn: Turn | None = None
         self._live: str | None = None
         self._playing: str | None = None
@@ -87,7 +90,7 @@ class TurnWatch:
     def audio(self, now: float) -> None:
         """The caller leg was given audio of the live response: a clocked one will say when it plays it."""
         self._has_audio = True
-        if self._turn is not None and self._turn.audible_at is None and not self._clocked:
+        if self._turn is not None and self._turn.audible_at is None and not self.clocked:
             self._turn.audible_at = now
 
     def observe(self, event: ServerEvent, now: float) -> Turn | None:
@@ -153,7 +156,7 @@ class TurnWatch:
             self._live = None
             return None  # the answer follows the tools
         self._is_answered = True
-        if self._clocked and self._has_audio and not self._was_played:
+        if self.clocked and self._has_audio and not self._was_played:
             return None
         return self._end(now)
 

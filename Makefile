@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JS_CLIENTS := tests/clients/js
 PORT ?= 8080
+COUNT ?= 50
 MINUTES ?= 120
 SYSTEM_PACKAGES := chromium fonts-dejavu-core nats-server postgresql
 
-.PHONY: help setup setup-dev system run test lint format types layers bench soak fuzz clean
+.PHONY: help setup setup-dev system run test lint format types layers bench soak chaos fuzz clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ bench: setup-dev ## Run every benchmark; results go to bench/results/
 
 soak: setup-dev ## Two busy hours (MINUTES=…): does memory grow? The result goes to bench/results/soak.md
 	$(BIN)/python bench/soak.py --minutes $(MINUTES)
+
+chaos: setup-dev system ## Sockets, databases, the bus and workers broken under load, COUNT times each; bench/results/chaos.md
+	$(BIN)/python bench/chaos.py --count $(COUNT)
 
 fuzz: setup-dev ## A minute of bent frames, 10,000 walks, 2,000 races, then new examples for every property
 	$(BIN)/python -m tests.fuzz

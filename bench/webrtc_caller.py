@@ -30,6 +30,7 @@ class LightCaller:
         self._socket.bind(("127.0.0.1", 0))
         self.peer = LightPeer(host="127.0.0.1", port=self._socket.getsockname()[1])
         self.call_id = ""
+        self.secret = ""
         self._sequence = 0
         self._task: asyncio.Task[None] | None = None
         self._encoder = OpusEncoder(48_000)
@@ -46,12 +47,24 @@ class LightCaller:
 
     async def call(self, client: httpx.AsyncClient, agent: str = "echo") -> LightCaller:
         """Calls this agent and waits until media can flow."""
-        answer = await client.post(
-            f"/v1/realtime/calls?agent={agent}",
-            content=self.peer.offer,
-            headers={"Content-Type": "application/sdp"},
-        )
+        return await self._enter(client, f"/v1/realtime/calls?agent={agent}", {})
+
+    async def come_back(self, client: httpx.AsyncClient, lost: LightCaller) -> LightCaller:
+        """Goes on with the call of another one, who was lost."""
+        headers = {"Authorization": f"Bearer {lost.secret}"}
+        return await self._enter(client, f"/api/calls/{lost.call_id}/resume", headers)
+
+    def vanish(self) -> None:
+        """Neither sends nor hears anything any more."""
+        if self._task is not None:
+            self._task.cancel()
+        asyncio.get_running_loop().remove_reader(self._socket)
+
+    async def _enter(self, client: httpx.AsyncClient, address: str, headers: dict[str, str]) -> LightCaller:
+        headers = {"Content-Type": "application/sdp", **headers}
+        answer = await client.post(address, content=self.peer.offer, headers=headers)
         answer.raise_for_status()
+        self.secret = answer.headers.get("perhop-resume", "")
         self.call_id = answer.headers["location"].rsplit("/", 1)[1]
         self.peer.accept(answer.text)
         loop = asyncio.get_running_loop()

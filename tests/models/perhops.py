@@ -101,16 +101,19 @@ async def served(settings: Settings, app: FastAPI | None = None) -> AsyncIterato
 
 
 @asynccontextmanager
-async def second(folder: Path, brain: ForeseeableBrain | None = None, **fields: Any) -> AsyncIterator[UpstreamSettings]:
+async def second(
+    folder: Path, brain: ForeseeableBrain | None = None, *, webrtc: WebRTCSettings | None = None, **fields: Any
+) -> AsyncIterator[UpstreamSettings]:
     """A Perhop behind TLS and keys; what a gateway's settings say about it.
 
     Args:
         brain: what its built-in model thinks with; the real one when None.
+        webrtc: a free port of this machine's loopback unless given.
     """
     cert, private = self_signed(folder)
     settings = Settings(
         server=ServerSettings(port=0, tls_cert=cert, tls_key=private, drain_s=0, data=folder / "second"),
-        webrtc=WebRTCSettings(host="127.0.0.1", port=0),
+        webrtc=webrtc or WebRTCSettings(host="127.0.0.1", port=0),
         store=StoreSettings(),
         keys=(key(KEY, scopes=("calls", "tokens", "admin")),),
         log=LogSettings(level="error"),

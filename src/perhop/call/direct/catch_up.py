@@ -10,7 +10,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from perhop.realtime.events import (
@@ -42,11 +42,13 @@ class CatchUp:
 
     Attributes:
         unfinished: ids of the items that were being made when the session was heard last.
+        known: ids of those that were complete. They are not retrieved: the caller gets the answer too, with its audio.
         items: what was retrieved so far.
     """
 
     new_id: IdFactory
     unfinished: Sequence[str] = ()
+    known: Container[str] = ()
     items: list[Item] = field(default_factory=list)
     _probe: str = ""
     _asked: dict[str, str] = field(default_factory=dict)
@@ -103,9 +105,9 @@ class CatchUp:
 
     def _found_end(self, last: str | None) -> list[ClientEvent]:
         asked = [self._ask(ConversationItemDelete(item_id=self._probe), self._probe)]
-        known = {item.id for item in self.items} | self._awaited
+        asked_for = {item.id for item in self.items} | self._awaited
         self._awaited.discard(self._probe)
-        if last is not None and last not in known:
+        if last is not None and last not in asked_for and last not in self.known:
             self._awaited.add(last)
             asked.append(self._ask(ConversationItemRetrieve(item_id=last), last))
         return asked

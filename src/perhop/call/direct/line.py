@@ -336,7 +336,8 @@ class DirectLine:
             return
         self._host.on_model_event(SessionUpdated(event_id=event.event_id, session=event.session))
         unfinished = [item_id for items in self._open.values() for item_id, done in items.items() if not done]
-        self._catching_up = CatchUp(self._new_id, unfinished)
+        known = {item.id for item in self._host.history.items if item.id} - set(unfinished)
+        self._catching_up = CatchUp(self._new_id, unfinished, known)
         for question in self._catching_up.begin():
             self._send_now(question)
         self._timer = asyncio.get_running_loop().call_later(self._limits.catch_up_s, self._caught_up)

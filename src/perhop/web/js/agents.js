@@ -14,6 +14,7 @@ import { CallError, refusal } from "./errors.js";
  * @property {string} description
  * @property {string[]} phrases what a caller may say
  * @property {string} [model] `local`, `echo`, or the name of a remote model
+ * @property {string} [route] `gateway`, or `direct`: its media does not pass through Perhop
  */
 
 /**

@@ -16,6 +16,7 @@ const MODEL_HOPS = {
   local: { transport: "in process", model: "built-in model" },
   echo: { transport: "in process", model: "echo" },
   remote: { transport: "WebSocket", model: "Realtime model" },
+  direct: { transport: "media direct, events by WebSocket", model: "Realtime model" },
 };
 
 /** Shows where the call goes and how well. */
@@ -25,9 +26,10 @@ export class Line {
     setText(byId("line-host"), location.host);
   }
 
-  /** @param {{title: string, model?: string}} agent */
+  /** @param {{title: string, model?: string, route?: string}} agent */
   route(agent) {
-    const hop = MODEL_HOPS[/** @type {keyof typeof MODEL_HOPS} */ (agent.model ?? "local")] ?? MODEL_HOPS.remote;
+    const name = agent.route === "direct" ? "direct" : (agent.model ?? "local");
+    const hop = MODEL_HOPS[/** @type {keyof typeof MODEL_HOPS} */ (name)] ?? MODEL_HOPS.remote;
     setText(byId("line-agent"), agent.title);
     setText(byId("line-transport"), hop.transport);
     setText(byId("line-model"), hop.model);

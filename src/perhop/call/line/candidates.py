@@ -29,7 +29,7 @@ class Candidates:
         return self._kinds[0]
 
     def succeeded(self) -> None:
-        """It works."""
+        """It works, or did until now."""
         self._failures = 0
         self._untried = len(self._kinds) - 1
 

@@ -110,7 +110,7 @@ class ModelLine:
     @property
     def model(self) -> str:
         """The kind of model the conversation is with."""
-        return self._candidates.current.name
+        return (self._current.kind if self._current is not None else self._candidates.current).name
 
     @property
     def sessions(self) -> int:
@@ -154,10 +154,12 @@ class ModelLine:
         if self._suspended or self._closed:
             return
         self._suspended = True
-        self._leave(self._current)
+        speech_is_open = self._journal.speech_is_open
+        self._end_session()
         self._journal.clear_audio()
-        self._begin_gap("resume")
-        self._host.on_session_lost()
+        if speech_is_open:
+            # Its end will not be heard, and nobody must wait for it.
+            self._host.on_model_event(InputAudioBufferCleared(event_id=self._new_id("event_")))
         self._arm()
 
     def resume(self) -> None:
@@ -170,11 +172,11 @@ class ModelLine:
 
     def restart(self, changes: Mapping[str, Any]) -> None:
         """Goes on in a further session that has this configuration from the start: a session that has spoken does not
-        change its voice."""
+        change its voice. What the caller is saying meanwhile is said to that one."""
         self._state.change(changes)
-        if not self._suspended:
-            self.suspend()
-            self.resume()
+        if not self._suspended and not self._closed:
+            self._end_session()
+            self._open_next()
 
     def close(self) -> None:
         """Ends whatever session there is; idempotent."""
@@ -222,6 +224,8 @@ class ModelLine:
         if epoch is self._next:
             self._next = None
         else:
+            if self._clock() - epoch.began_at >= self._policy.proven_s:
+                self._candidates.succeeded()
             self._current = None
             self._begin_gap("reconnect")
             self._host.on_session_lost()
@@ -237,8 +241,6 @@ class ModelLine:
 
     def _keep_books(self, epoch: Epoch, event: ServerEvent) -> ClientEvent | None:
         """What of the call's words and audio is settled; returns the client event that this one answers."""
-        if not epoch.kind.remote:
-            return None
         answered = self._journal.observe(event)
         match event:
             case InputAudioBufferSpeechStarted():
@@ -300,6 +302,8 @@ class ModelLine:
 
     def _open_next(self) -> None:
         self._retry_at = None
+        if self._closed or self._suspended:
+            return
         self._next = epoch = self._new_epoch(self._candidates.current)
         epoch.open()
         self._arm()
@@ -347,8 +351,11 @@ class ModelLine:
             why = "renewal"
             lost = not left.activity.quiet(self._clock())
             self._leave(left, keep=following)
+            self._candidates.succeeded()
             if lost:
                 self._host.on_session_lost()
+                if self._closed:
+                    return
         self._next, self._current = None, following
         following.configure(self._state.config)
         following.catch_up(self._conversation())
@@ -365,7 +372,6 @@ class ModelLine:
             self._speech_again_until = self._clock() + SPEECH_AGAIN_S
         gap_s = self._clock() - self._lost_at if self._lost_at is not None else 0.0
         self._lost_at, self._told_to_wait = None, False
-        self._candidates.succeeded()
         _log.info("model session in force", why=why, model=self.model, epoch=following.number, gap_ms=int(gap_s * 1e3))
         self._host.on_session_replaced(why, epoch=following.number, lost=lost, gap_s=gap_s)
         self._arm()
@@ -376,6 +382,13 @@ class ModelLine:
         self._lost_at = self._clock()
         self._speech_again_until = None
         self._journal.gap(True)
+
+    def _end_session(self) -> None:
+        """Ends the session in force, and whatever was under way to get another one."""
+        self._retry_at = None
+        self._leave(self._current)
+        self._begin_gap("resume")
+        self._host.on_session_lost()
 
     def _leave(self, epoch: Epoch | None, *, keep: Epoch | None = None) -> None:
         """Ends the session in force, and any that is being prepared but the one to keep."""

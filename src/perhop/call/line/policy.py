@@ -17,6 +17,8 @@ class LinePolicy:
         lead_s: before the forced takeover, the next session is opened and waits for a quiet moment. Both shrink with
             sessions that live for less than ten times as long.
         tries: failures of one model in a row before the next one is tried.
+        proven_s: a session that broke sooner counts as a failure in a row with those before, or one that keeps breaking
+            would be opened as fast as it breaks.
         backoff_s: before the second try; doubles from there.
         backoff_max_s: where doubling ends.
         ready_s: how long a new session may take until it can be used.
@@ -31,6 +33,7 @@ class LinePolicy:
     margin_s: float = 10.0
     lead_s: float = 60.0
     tries: int = 4
+    proven_s: float = 0.5
     backoff_s: float = 0.2
     backoff_max_s: float = 5.0
     ready_s: float = 10.0

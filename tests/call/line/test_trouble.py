@@ -1,0 +1,167 @@
+"""Troubles that meet: sessions that break while the caller is away or speaks, and ones that break ever again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from tests.call.helpers import Caller, counting_ids
+from tests.virtual_time import run_virtual
+
+from perhop.call.agents import Agent
+from perhop.call.call import Call
+from perhop.call.kinds import ModelKind
+from perhop.call.legs import EndReason, ModelSink
+from perhop.call.line import LinePolicy
+from perhop.call.manager import CallManager
+from perhop.models.scripted import ScriptedModel
+from perhop.models.steps import Step, call, in_turn, say
+from perhop.realtime.events import ConversationItemCreate, ResponseCreate, SessionUpdate
+from perhop.realtime.items import ContentPart, FunctionCallOutputItem, MessageItem
+from perhop.realtime.session import SessionConfig
+from perhop.tools.runner import ToolRunner
+from perhop.tools.tool import Tool, tool
+
+LOUD = (8_000).to_bytes(2, "little") * 480
+
+
+class Fragile(ScriptedModel):
+    """A session that may be refused, or break."""
+
+    broken = False
+    lasts_s: float | None = None
+
+    def start(self, sink: ModelSink, session: SessionConfig) -> None:
+        self._of_test = sink
+        if self.broken:
+            asyncio.get_running_loop().call_soon(self.kill)
+            return
+        super().start(sink, session)
+        if self.lasts_s is not None:
+            asyncio.get_running_loop().call_later(self.lasts_s, self.kill)
+
+    def kill(self) -> None:
+        if self.record.ended is None:
+            self.close()
+            self._of_test.on_model_closed(EndReason.MODEL_FAILED, "socket lost", fatal=False)
+
+
+class Desk:
+    """A call, and every model session it has."""
+
+    def __init__(self, *responses: list[Step], remote: bool = True, tools: dict[str, Tool] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        script = in_turn(*responses, then=[say("Yes?", ms=200)])
+        self.models: list[Fragile] = []
+        self.broken = False
+        self.lasts_s: float | None = None
+
+        def open_model() -> Fragile:
+            model = Fragile(script, clock=loop.time, wall=loop.time)
+            model.broken, model.lasts_s = self.broken, self.lasts_s
+            self.models.append(model)
+            return model
+
+        manager = CallManager(
+            {"a": ModelKind(open_model, name="a", remote=remote)},
+            ToolRunner(),
+            resume_window_s=60.0,
+            policy=LinePolicy(rng=random.Random(1)),
+            clock=loop.time,
+            wall=loop.time,
+            new_id=counting_ids(),
+        )
+        self.caller = Caller()
+        agent = Agent(name="x", model="a", tools=tools or {})
+        self.call: Call = manager.start(self.caller, agent=agent, session={}, tenant="t")
+        self.call.on_caller_ready()
+
+    def ask(self, text: str) -> None:
+        part = ContentPart(type="input_text", text=text)
+        self.call.on_caller_event(ConversationItemCreate(item=MessageItem(role="user", content=[part])))
+        self.call.on_caller_event(ResponseCreate())
+
+    @property
+    def open(self) -> int:
+        return sum(model.record.ended is None for model in self.models)
+
+
+def test_a_lost_session_is_not_opened_again_while_nobody_is_there() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.broken = True
+        desk.models[0].kill()
+        await asyncio.sleep(0.01)
+        assert len(desk.models) > 1, "it was tried, and is to be tried again"
+        desk.call.on_caller_closed(EndReason.CALLER_LOST)
+        desk.broken = False
+        await asyncio.sleep(20)
+        assert desk.open == 0
+        desk.call.resume(Caller())
+        await asyncio.sleep(20)
+        assert desk.open == 1
+        assert desk.call.model_sessions == 1
+
+    run_virtual(scenario())
+
+
+def test_sessions_that_begin_and_break_at_once_are_not_tried_for_ever() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await asyncio.sleep(1)
+        desk.lasts_s = 0.01
+        desk.models[0].kill()
+        await asyncio.sleep(60)
+        assert desk.call.ended is EndReason.MODEL_FAILED
+        assert len(desk.models) <= 1 + LinePolicy().tries
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("remote", [True, False], ids=["remote", "built in"])
+def test_who_comes_back_finds_the_session_as_it_was_left(remote: bool) -> None:
+    async def scenario() -> None:
+        desk = Desk(remote=remote)
+        desk.call.on_caller_event(SessionUpdate(session={"type": "realtime", "instructions": "Be brief."}))
+        desk.ask("hello")
+        await asyncio.sleep(1)
+        desk.caller.tick(20)
+        desk.call.on_caller_closed(EndReason.CALLER_LOST)
+        back = Caller()
+        desk.call.resume(back)
+        await asyncio.sleep(1)
+        assert desk.models[-1].server.config.instructions == "Be brief."
+        told = [event for event in desk.models[-1].record.events if isinstance(event, ConversationItemCreate)]
+        assert len(told) == 2, "what was said and answered, once"
+        assert "error" not in back.types()
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("remote", [True, False], ids=["remote", "built in"])
+def test_who_was_lost_while_speaking_is_not_waited_for_to_fall_silent(remote: bool) -> None:
+    async def scenario() -> None:
+        @tool(effect="none")
+        async def look_up() -> str:
+            """Looks something up."""
+            await asyncio.sleep(5)
+            return "found"
+
+        desk = Desk([call("look_up")], [say("It is there.", ms=300)], remote=remote, tools={"look_up": look_up})
+        desk.ask("where is it")
+        await asyncio.sleep(1)
+        for _ in range(50):
+            desk.call.on_caller_audio(LOUD)
+        assert "input_audio_buffer.speech_started" in desk.caller.types()
+        desk.call.on_caller_closed(EndReason.CALLER_LOST)
+        await asyncio.sleep(10)
+        desk.call.resume(Caller())
+        await asyncio.sleep(5)
+        last = desk.call.history.items[-2:]
+        assert isinstance(last[0], FunctionCallOutputItem)
+        assert isinstance(last[1], MessageItem)
+        assert last[1].text() == "It is there."
+
+    run_virtual(scenario())

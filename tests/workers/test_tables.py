@@ -12,7 +12,7 @@ from sqlalchemy import inspect
 from perhop.store import Database, Schema, current, downgrade, upgrade
 from perhop.workers.hosting import REFERENCE
 
-SCHEMAS = [importlib.import_module(module.replace(".worker", ".tables")).SCHEMA for module in REFERENCE.values()]
+SCHEMAS = [importlib.import_module(module.removesuffix("worker") + "tables").SCHEMA for module in REFERENCE.values()]
 
 _OF_THE_DATABASE = {"words", "ix_listings_homes_words"}
 """The full text index, which models do not know."""

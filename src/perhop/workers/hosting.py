@@ -32,6 +32,7 @@ MakeWorker = Callable[[Settings, Guard], Worker]
 REFERENCE = MappingProxyType(
     {
         "listings": "perhop.workers.listings.worker",
+        "calendar": "perhop.workers.calendar.worker",
     }
 )
 """Modules of the workers that come with Perhop."""

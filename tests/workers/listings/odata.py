@@ -14,7 +14,7 @@ Condition = Callable[[Row], bool]
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|\d{4}-\d\d-\d\d|-?\d+|[A-Za-z]\w*|[(),])")
 
 
-class BadQuery(Exception):
+class BadQueryError(Exception):
     """Not understood."""
 
 
@@ -27,13 +27,13 @@ class Filter:
         while at < len(text):
             found = _TOKEN.match(text, at)
             if found is None:
-                raise BadQuery(text[at:])
+                raise BadQueryError(text[at:])
             self._tokens.append(found[1])
             at = found.end()
         self._at = 0
         self.matches = self._any()
         if self._at != len(self._tokens):
-            raise BadQuery("more than one condition")
+            raise BadQueryError("more than one condition")
 
     def _peek(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
@@ -41,7 +41,7 @@ class Filter:
     def _next(self, expected: str | None = None) -> str:
         token = self._peek()
         if not token or (expected is not None and token != expected):
-            raise BadQuery(token)
+            raise BadQueryError(token)
         self._at += 1
         return token
 
@@ -77,7 +77,7 @@ class Filter:
         if operator == "eq":
             return lambda row: left(row) == right(row)
         if operator not in ("le", "ge"):
-            raise BadQuery(operator)
+            raise BadQueryError(operator)
 
         def compare(row: Row) -> bool:
             one, other = left(row), right(row)
@@ -114,7 +114,7 @@ def answer(rows: list[Row], target: str) -> tuple[int, bytes]:
     try:
         chosen = Filter(query["$filter"]).matches
         found = sorted((row for row in rows if chosen(row)), key=lambda row: (row["ListPrice"], row["ListingKey"]))
-    except (BadQuery, KeyError, TypeError):
+    except (BadQueryError, KeyError, TypeError):
         return 400, b"{}"
     assert query["$orderby"] == "ListPrice asc,ListingKey asc"
     skip, top, fields = int(query["$skip"]), int(query["$top"]), query["$select"].split(",")

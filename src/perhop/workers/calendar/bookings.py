@@ -1,0 +1,148 @@
+"""Bookings in the database. That nobody has the same time twice is the key of the cells, not a look before."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from perhop.errors import PerhopError
+from perhop.workers.calendar.hours import Resource, cells
+from perhop.workers.calendar.tables import BookingRow, CellRow
+
+__all__ = ["TakenError", "book", "cancel", "claim", "free_starts", "move"]
+
+_TRIES = 5
+
+
+class TakenError(PerhopError):
+    """Somebody else has this time, or part of it."""
+
+
+async def free_starts(
+    session: AsyncSession, resource: Resource, starts: Iterable[datetime], length: timedelta
+) -> list[datetime]:
+    """Those of these moments at which a booking of this length would be possible now."""
+    wanted = {start: cells(start, start + length) for start in starts}
+    if not wanted:
+        return []
+    first, last = min(one.start for one in wanted.values()), max(one.stop for one in wanted.values())
+    taken = set(
+        await session.scalars(
+            select(CellRow.cell).where(
+                CellRow.tenant == resource.tenant,
+                CellRow.resource == resource.id,
+                CellRow.cell >= first,
+                CellRow.cell < last,
+            )
+        )
+    )
+    return [start for start, own in wanted.items() if taken.isdisjoint(own)]
+
+
+async def book(session: AsyncSession, booking: BookingRow) -> BookingRow:
+    """Adds a booking; its id is made here.
+
+    Returns:
+        The booking, or the one that the same call already has at this time.
+
+    Raises:
+        TakenError: the time is taken; nothing was written.
+    """
+    try:
+        async with session.begin_nested():
+            booking.id = await _new_id(session, booking.tenant)
+            await _take(session, booking)
+            session.add(booking)
+    except TakenError:
+        own = await session.scalar(
+            select(BookingRow).where(
+                BookingRow.tenant == booking.tenant,
+                BookingRow.resource == booking.resource,
+                BookingRow.starts_at == booking.starts_at,
+                BookingRow.call_id == booking.call_id,
+                BookingRow.state == "booked",
+            )
+        )
+        if own is None:
+            raise
+        return own
+    return booking
+
+
+async def move(session: AsyncSession, booking: BookingRow, start: datetime, *, now: datetime) -> None:
+    """Gives a booking another time of the same length.
+
+    Raises:
+        TakenError: the time is taken; nothing was written.
+    """
+    end = start + (booking.ends_at - booking.starts_at)
+    old, new = cells(booking.starts_at, booking.ends_at), cells(start, end)
+    async with session.begin_nested():
+        # The new ones first: whoever lets go before it takes hold can wait in a circle with others.
+        await claim(session, booking.tenant, booking.resource, sorted(set(new) - set(old)), _owner(booking), all_=True)
+        await session.execute(
+            delete(CellRow).where(
+                CellRow.tenant == booking.tenant,
+                CellRow.owner == _owner(booking),
+                CellRow.cell.in_(sorted(set(old) - set(new))),
+            )
+        )
+        booking.starts_at, booking.ends_at = start, end
+        _changed(booking, now)
+
+
+async def cancel(session: AsyncSession, booking: BookingRow, *, now: datetime) -> None:
+    """Frees the time of a booking."""
+    await session.execute(delete(CellRow).where(CellRow.tenant == booking.tenant, CellRow.owner == _owner(booking)))
+    booking.state = "cancelled"
+    _changed(booking, now)
+
+
+async def claim(
+    session: AsyncSession, tenant: str, resource: str, wanted: Iterable[int], owner: str, *, all_: bool
+) -> None:
+    """Takes cells, in order, so that two who want the same never wait for each other in a circle.
+
+    Args:
+        all_: every one of them or none; otherwise those that are free.
+
+    Raises:
+        TakenError: some are somebody else's. The transaction, or its part, has to be rolled back.
+    """
+    rows = [{"tenant": tenant, "resource": resource, "cell": cell, "owner": owner} for cell in wanted]
+    if not rows:
+        return
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement = insert(CellRow).values(rows).on_conflict_do_nothing().returning(CellRow.cell)
+    got = (await session.scalars(statement)).all()
+    if all_ and len(got) < len(rows):
+        raise TakenError("taken")
+
+
+async def _take(session: AsyncSession, booking: BookingRow) -> None:
+    wanted = cells(booking.starts_at, booking.ends_at)
+    await claim(session, booking.tenant, booking.resource, wanted, _owner(booking), all_=True)
+
+
+async def _new_id(session: AsyncSession, tenant: str) -> str:
+    """Not yet used; should another process take the same at this very moment, the key refuses one of them."""
+    for _ in range(_TRIES):
+        chosen = str(secrets.randbelow(90_000_000) + 10_000_000)
+        if await session.get(BookingRow, (tenant, chosen)) is None:
+            return chosen
+    raise PerhopError("no number is left for a booking")
+
+
+def _owner(booking: BookingRow) -> str:
+    return f"booking:{booking.id}"
+
+
+def _changed(booking: BookingRow, now: datetime) -> None:
+    booking.revision += 1
+    booking.updated_at = now

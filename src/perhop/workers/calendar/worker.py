@@ -1,0 +1,118 @@
+"""The worker: tells free times, books, moves and cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from perhop.config import Settings
+from perhop.tools.function import FunctionTool
+from perhop.tools.guard import Guard
+from perhop.workers.calendar.diary import Diary
+from perhop.workers.calendar.hours import resources_of
+from perhop.workers.calendar.tables import SCHEMA
+from perhop.workers.sdk import Worker
+
+__all__ = ["make_worker"]
+
+_SAID = "on {day} at {time}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def make_worker(settings: Settings, guard: Guard, *, wall: Callable[[], datetime] = _now) -> Worker:
+    """The worker ``calendar``.
+
+    Args:
+        guard: the way to calendars elsewhere.
+        wall: the time, with its zone.
+    """
+    own = settings.workers.calendar
+    resources = resources_of(own.resources)
+    diary = Diary(resources, wall=wall)
+    worker = Worker("calendar", version="1.0.0", description="Books appointments", schemas=[SCHEMA])
+    for tool in _tools(diary):
+        worker.add(tool)
+    return worker
+
+
+def _tools(diary: Diary) -> list[FunctionTool[..., object]]:
+    return [
+        FunctionTool.of(
+            diary.find_free_times,
+            title="tell when something is free",
+            effect="none",
+            samples=[
+                "when could I come",
+                "what is free on {day}",
+                "do you have anything on {day}",
+                "when is number {resource_id} free on {day}",
+            ],
+            say="{summary}",
+        ),
+        FunctionTool.of(
+            diary.book_appointment,
+            title="book an appointment",
+            effect="once",
+            idempotent=True,
+            samples=[
+                "book an appointment",
+                f"book an appointment {_SAID}",
+                f"book number {{resource_id}} {_SAID}",
+                f"I'd like to see number {{resource_id}} {_SAID}",
+                "I'd like to come on {day} at {time}",
+                "book a viewing",
+                f"book a viewing {_SAID}",
+                f"book a viewing of number {{resource_id}} {_SAID}",
+            ],
+            say="It is booked for {when}. The number of your booking is {booking_id:digits}.",
+        ),
+        FunctionTool.of(
+            diary.reschedule_appointment,
+            title="move an appointment",
+            effect="once",
+            idempotent=True,
+            samples=[
+                "move my appointment",
+                "move my appointment to {day} at {time}",
+                "move booking {booking_id} to {day} at {time}",
+                "I need another time",
+            ],
+            say="It is moved to {when}.",
+        ),
+        FunctionTool.of(
+            diary.cancel_appointment,
+            title="cancel an appointment",
+            effect="once",
+            idempotent=True,
+            samples=[
+                "cancel my appointment",
+                "cancel booking {booking_id}",
+                "I can't come",
+            ],
+            say="Your booking for {when} is cancelled.",
+        ),
+        FunctionTool.of(
+            diary.find_appointments,
+            title="find your appointments",
+            effect="none",
+            samples=[
+                "when is my appointment",
+                "which appointments do I have",
+                "find the appointments of {phone}",
+            ],
+            say=(
+                "{#appointments}You have an appointment on {when}. {/appointments}"
+                "{^appointments}I find no appointment with this number.{/appointments}"
+            ),
+        ),
+        FunctionTool.of(
+            diary.export_calendar,
+            title="export a calendar",
+            effect="none",
+            samples=["export the calendar of {resource_id} from {first_day} to {last_day}"],
+            say="These are {count} bookings.",
+        ),
+    ]

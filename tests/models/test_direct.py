@@ -109,6 +109,13 @@ async def test_the_gateway_runs_the_tools_of_a_call_whose_media_it_never_sees(tm
         ended = await until(lambda: ended_call(client, call_id))
         assert ended["ended"] in ("caller_hangup", "caller_lost")
         assert await calls_at(client) == []
+        [recorded] = await until(lambda: recorded_calls(client))
+        assert (recorded["id"], recorded["transport"], recorded["tool_calls"]) == (call_id, "direct", 1)
+
+
+async def recorded_calls(client: AsyncOpenAI) -> list[dict[str, Any]]:
+    answer = await client.get("/../api/calls/history", cast_to=httpx.Response)
+    return [call for call in answer.json()["calls"] if call["end_reason"]]
 
 
 async def ended_call(client: AsyncOpenAI, call_id: str) -> dict[str, Any] | None:

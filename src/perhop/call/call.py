@@ -175,6 +175,7 @@ class Call:
         self._connected = False
         self.direct = leg.transport == "direct"
         self._guard = SessionGuard() if self.direct else None
+        self._model_plays = False
         self._turns = TurnWatch(clocked=self.clocked)
         self._responses = 0
         self._report = ClientReport()
@@ -379,6 +380,7 @@ class Call:
 
     def on_rejoined(self, rejoin: Rejoin) -> None:
         """The sideband of a direct call is back: what can be known of the meantime is taken in."""
+        self._model_plays = False
         known = {item.id for item in rejoin.items if self.history.get(item.id or "") is not None}
         said = [item for item in rejoin.items if item.id not in known and isinstance(item, MessageItem)]
         if not rejoin.live:
@@ -462,7 +464,7 @@ class Call:
 
     def fill(self, event: ResponseCreate) -> bool:
         """Has the model say something if it is silent here; whether it will."""
-        if not self._connected or self.ended is not None or self._voice.playing:
+        if not self._connected or self.ended is not None or self._voice.playing or self._model_plays:
             return False
         return self._asking.fill(self._replies.sign(event, None))
 
@@ -606,14 +608,18 @@ class Call:
     def _observe_model_playing(self, event: ServerEvent) -> None:
         """The model plays to the caller itself, and tells how far it is."""
         match event:
-            case InputAudioBufferSpeechStarted() | OutputAudioBufferStarted():
+            case InputAudioBufferSpeechStarted():
                 self._connected = True  # whoever speaks first, or is spoken to already, needs no greeting
+            case OutputAudioBufferStarted():
+                self._connected = self._model_plays = True
             case ResponseContentPartAdded() if event.part.type == "audio" and self._turns.wants_audio:
                 self._turns.audio(self._clock())
             case OutputAudioBufferStopped():
+                self._model_plays = False
                 self.spending.played(event.response_id)
                 self._farewell.played(event.response_id)
             case OutputAudioBufferCleared():
+                self._model_plays = False
                 self._voice.interruptions += 1
             case _:
                 pass

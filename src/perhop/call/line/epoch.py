@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+import structlog
+
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason, ModelLeg
 from perhop.call.line.activity import Activity
@@ -29,8 +31,11 @@ from perhop.realtime.events import (
 from perhop.realtime.ids import IdFactory
 from perhop.realtime.items import ClientItem, Item
 from perhop.realtime.session import SessionConfig
+from perhop.telemetry.call_metrics import known_code
 
 __all__ = ["Epoch", "EpochSink"]
+
+_log = structlog.get_logger(__name__)
 
 
 class EpochSink(Protocol):
@@ -130,13 +135,18 @@ class Epoch:
 
     def revise(self, history: list[Item]) -> None:
         """Brings the items that were made here up to date."""
-        wanted = {item.id: item for item in history}
-        for item_id, item in list(self.rebuilt.items()):
-            if wanted.get(item_id) != item:
+        wanted = {item.id for item in history}
+        for item_id in [item_id for item_id in self.rebuilt if item_id not in wanted]:
+            self._forget(item_id)
+        previous = "root"  # of those that are in the session: one that is new to it comes later
+        for item in history:
+            item_id = item.id or ""
+            if item_id not in self.rebuilt:
+                continue
+            if self.rebuilt[item_id] != item:
                 self._forget(item_id)
-                if item_id in wanted:
-                    place = [item.id for item in history].index(item_id)
-                    self._remember(wanted[item_id], history[place - 1].id if place else "root")
+                self._remember(item, previous)
+            previous = item_id
 
     def on_call_time(self, event: ServerEvent) -> ServerEvent:
         """The same event with its audio positions counted from the start of the call."""
@@ -172,6 +182,8 @@ class Epoch:
                 return self._take(event.type, "")
             case ErrorEvent() if event.error.event_id in self._own:
                 self._own.discard(event.error.event_id)
+                code = known_code(event.error.code or "")
+                _log.warning("a model session does not take what it is told of the conversation", code=code)
                 return True
             case _:
                 return False

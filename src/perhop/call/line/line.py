@@ -49,6 +49,7 @@ from perhop.realtime.events import (
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import Item
 from perhop.realtime.session import SessionConfig
+from perhop.telemetry.call_metrics import known_code
 
 __all__ = ["ModelLine"]
 
@@ -199,7 +200,8 @@ class ModelLine:
             return
         if epoch is not self._current:
             if isinstance(event, ErrorEvent):
-                _log.warning("a session that is being prepared reports an error", code=event.error.code)
+                code = known_code(event.error.code or "")
+                _log.warning("a session that is being prepared reports an error", code=code)
             return
         if epoch.kind.remote and isinstance(event, ErrorEvent) and event.error.code == "session_expired":
             return  # the session is closed next, and the call goes on

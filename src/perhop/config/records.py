@@ -20,7 +20,7 @@ class TranscriptSettings(Table):
     """
 
     keep_days: Annotated[int, Field(ge=0, le=36_500)] = 30
-    max_chars: Annotated[int, Field(ge=100, le=65_536)] = 16_384
+    max_chars: Annotated[int, Field(ge=100, le=32_768)] = 16_384
 
 
 class AuditTrailSettings(Table):

@@ -33,6 +33,10 @@ REFERENCE = MappingProxyType(
     {
         "listings": "perhop.workers.listings.worker",
         "calendar": "perhop.workers.calendar.worker",
+        "crm": "perhop.workers.crm.worker",
+        "sms": "perhop.workers.sms.worker",
+        "transcript": "perhop.workers.transcript.worker",
+        "audit": "perhop.workers.audit.worker",
     }
 )
 """Modules of the workers that come with Perhop."""

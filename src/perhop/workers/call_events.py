@@ -1,0 +1,83 @@
+"""Events of calls, as workers that consume them read them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+
+from perhop.tools.bus import ANY, Message, call_subject
+from perhop.tools.bus.seldom import Seldom
+from perhop.tools.bus.subjects import parts
+
+__all__ = ["CallEvent", "EventReader", "every_call"]
+
+_log = structlog.get_logger(__name__)
+
+_MAX_ID = 200
+_LATEST = 32_503_680_000.0
+"""The year 3000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """One event of a call.
+
+    Attributes:
+        id: the same when it comes again.
+        tenant: the subject's, because that is what permissions on the bus are about.
+        at: when it happened, UTC.
+        data: what it says, by its kind; see :mod:`perhop.call.observers.bus`.
+    """
+
+    id: str
+    tenant: str
+    call_id: str
+    at: datetime
+    type: str
+    data: dict[str, Any] = field(repr=False)
+
+
+class EventReader:
+    """Reads messages as events; what is none is dropped, because it will be none the next time either.
+
+    Args:
+        worker: its name, for the log.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._seldom = Seldom()
+
+    def read(self, message: Message) -> CallEvent | None:
+        """The event in a message."""
+        try:
+            return _read(message)
+        except (ValueError, KeyError, TypeError, IndexError):
+            if (times := self._seldom.now("malformed")) is not None:
+                _log.warning("event of a call dropped: malformed", worker=self._worker, times=times)
+            return None
+
+
+def every_call(kind: Literal["transcript", "lifecycle"]) -> str:
+    """The subject of all events of a kind."""
+    return call_subject(ANY, ANY, kind)
+
+
+def _read(message: Message) -> CallEvent:
+    _, _, tenant, call_id, _ = parts(message.subject)
+    body = json.loads(message.payload)
+    event_id, at, data = body["id"], body["at"], body["data"]
+    if not (isinstance(event_id, str) and 0 < len(event_id) <= _MAX_ID and "\0" not in event_id):
+        raise ValueError("id")
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at < _LATEST:
+        raise ValueError("at")
+    kind = data["type"]
+    if not isinstance(kind, str):
+        raise TypeError("type")
+    return CallEvent(
+        id=event_id, tenant=tenant, call_id=call_id, at=datetime.fromtimestamp(at, UTC), type=kind, data=data
+    )

@@ -34,10 +34,10 @@ class Server:
     log: Path
     offences: Path
 
-    def live_calls(self) -> int:
-        """How many calls it has now."""
+    def live_calls(self, *, waiting: bool = False) -> int:
+        """How many calls it has now whose caller is there; or, whose caller was lost and may come back."""
         answer = httpx.get(f"{self.url}/api/calls", headers={"authorization": "Bearer test"})
-        return len(answer.raise_for_status().json())
+        return sum(call["waiting"] is waiting for call in answer.raise_for_status().json())
 
 
 @contextmanager

@@ -55,8 +55,10 @@ async def test_typing_while_the_agent_speaks_interrupts_it(page: Page) -> None:
 
 async def test_a_page_that_is_closed_takes_its_call_along(page: Page, server: Server) -> None:
     assert server.live_calls() >= 1
+    lost = server.live_calls(waiting=True)
     await page.goto("about:blank")
     deadline = time.monotonic() + 10
     while server.live_calls() and time.monotonic() < deadline:
         await page.wait_for_timeout(100)
     assert server.live_calls() == 0
+    assert server.live_calls(waiting=True) <= lost, "it hung up, and need not be waited for"

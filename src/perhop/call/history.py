@@ -19,10 +19,13 @@ from perhop.realtime.events import (
 )
 from perhop.realtime.items import Item, MessageItem
 
-__all__ = ["MAX_ITEMS", "AudioEntry", "History"]
+__all__ = ["MAX_ITEMS", "MAX_UNPLAYED", "AudioEntry", "History"]
 
 MAX_ITEMS = 5_000
 """Items kept of one call; beyond it the oldest are forgotten."""
+
+MAX_UNPLAYED = 64
+"""Items whose playout is followed; older ones count as played. A client with its own player never reports the end."""
 
 
 @dataclass(slots=True)
@@ -87,8 +90,12 @@ class History:
         if entry is None:
             entry = AudioEntry(chunk.item_id, chunk.response_id, chunk.content_index)
             self._audio[chunk.item_id] = entry
+            if len(self._audio) > MAX_UNPLAYED:
+                del self._audio[next(iter(self._audio))]
         entry.received_bytes += len(chunk.audio)
         self._received_bytes[chunk.item_id] = self._received_bytes.get(chunk.item_id, 0) + len(chunk.audio)
+        if len(self._received_bytes) > MAX_ITEMS:  # those outside the conversation are not dropped with it
+            del self._received_bytes[next(iter(self._received_bytes))]
 
     def unplayed(self) -> list[AudioEntry]:
         """Items with audio whose playout has not been reported over."""

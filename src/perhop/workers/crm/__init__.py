@@ -1,0 +1,1 @@
+"""People who called, what they want, and what to remember about them."""

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from perhop.cli import agents, db, keys, serve, talk, version, worker
+from perhop.cli import agents, db, keys, serve, talk, version, worker, workers
 from perhop.cli.console import errors
 from perhop.errors import PerhopError
 
@@ -28,6 +28,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 app.command(epilog=agents.EXAMPLES)(agents.agents)
 app.add_typer(worker.app, name="worker")
+app.add_typer(workers.app, name="workers")
 app.command()(version.version)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ _EXAMPLES = """\
 [cyan]perhop worker new crm[/]  a small worker to start from, with a test\n
 [cyan]PERHOP_BUS__URL=nats://127.0.0.1:4222 perhop worker run crm.worker:worker[/]\n
 [cyan]perhop worker crm.worker:worker[/]  the same in short\n
+[cyan]perhop worker run calendar[/]  one that comes with Perhop; [cyan]perhop workers up[/] starts all of them\n
 [cyan]perhop worker list[/]  what workers on the bus offer
 """
 
@@ -43,26 +45,40 @@ app = typer.Typer(help="Run and write workers: processes that serve tools.", no_
 
 @app.command(epilog=_EXAMPLES)
 def run(
-    workers: Annotated[list[str], typer.Argument(metavar="MODULE:WORKER...", help="Workers of this one process.")],
+    workers: Annotated[
+        list[str],
+        typer.Argument(metavar="WORKER...", help="Of this one process: module:worker, or one that comes with Perhop."),
+    ],
     config: ConfigFile = None,
     port: Annotated[
         int | None,
         typer.Option(help="TCP port of health and metrics; 0 takes any.", min=0, max=65535, show_default="0"),
     ] = None,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True, min=3)] = None,
 ) -> None:
     """Serve the tools of workers over the bus until interrupted."""
     from asyncio import Runner
 
     from perhop.config import load_settings
     from perhop.telemetry.logs import configure_logging
-    from perhop.workers.sdk.loading import load_worker
+    from perhop.tools.guard import Guard
+    from perhop.tools.guard.addresses import Reach
+    from perhop.workers.hosting import make_worker
     from perhop.workers.sdk.process import run_workers
 
     settings = load_settings(config, overrides={"worker": {"port": port}})
     configure_logging(settings.log)
-    loaded = [load_worker(reference) for reference in workers]
+    guard = Guard(Reach.of(hosts=settings.outgoing.hosts, networks=settings.outgoing.networks))
+    made = [make_worker(reference, settings, guard) for reference in workers]
+
+    async def work() -> None:
+        try:
+            await run_workers(made, settings, on_ready=lambda port: _tell_ready(ready_fd, port))
+        finally:
+            await guard.aclose()
+
     with Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run_workers(loaded, settings))
+        runner.run(work())
 
 
 @app.command()
@@ -117,6 +133,13 @@ def list_(config: ConfigFile = None) -> None:
         replicas = str(offer.replicas)
         table.add_row(offer.worker, offer.version, replicas, offer.tenant, offer.name, offer.effect, first)
     output().print(table)
+
+
+def _tell_ready(descriptor: int | None, port: int) -> None:
+    """Writes the port to whoever supervises this process."""
+    if descriptor is not None:
+        with os.fdopen(descriptor, "w") as pipe:
+            pipe.write(f"{port}\n")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -20,7 +20,6 @@ from perhop.api.app import create_api
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
 from perhop.brain.assembly import Brain, build
-from perhop.call.agents import AgentRegistry
 from perhop.call.announcer import Announcer
 from perhop.call.budget import Budgets
 from perhop.call.call import Call
@@ -50,6 +49,7 @@ from perhop.models.upstreams import upstream_kind
 from perhop.realtime.mcp.declared import McpRules
 from perhop.realtime.rates import RateLimits
 from perhop.realtime.server import ServerLimits
+from perhop.registry.opening import open_registry
 from perhop.running_tools import start_tools
 from perhop.schemas import prepare
 from perhop.store import Database
@@ -64,6 +64,7 @@ from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
 from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender
+from perhop.workers.hosting import hosted_workers, start_hosted
 
 if TYPE_CHECKING:
     from perhop.telemetry.traces import Traces
@@ -92,15 +93,14 @@ def create_app(settings: Settings) -> FastAPI:
         PerhopError: an agent names a tool that cannot be loaded.
     """
     _refuse_exposure(settings)
-    tools = ToolRegistry(folder=settings.base_dir, declared=settings.tools)
-    agents = _load_agents(settings, tools)
+    _check_agents(settings)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                app.state.services = await _start(settings, agents, tools, metrics, stack)
+                app.state.services = await _start(settings, metrics, stack)
             except PerhopError as error:
                 # ASGI turns it into text; whoever serves the app can show the error itself.
                 app.state.startup_error = error
@@ -113,9 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
     return create_api(settings, metrics, lifespan=lifespan)
 
 
-async def _start(
-    settings: Settings, agents: AgentRegistry, tools: ToolRegistry, metrics: Metrics, stack: AsyncExitStack
-) -> Services:
+async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Services:
     """Starts the parts in the order they need each other; ``stack`` ends them in the opposite one."""
     brain = build(settings.brain)
     stack.push_async_callback(brain.close)
@@ -131,6 +129,13 @@ async def _start(
     db = await Database.open(settings.store, data=settings.server.data)
     stack.push_async_callback(db.close)
     await prepare(db)
+    registry = await open_registry(
+        settings,
+        db,
+        extra=[_ECHO] if settings.echo else [],
+        check=lambda agent: calls.effective_session(agent, {}),
+    )
+    stack.push_async_callback(registry.close)
     recorder = await Recorder.open(
         db, name=_instance_name(settings), queue=settings.store.queue, keep_days=settings.store.keep_calls_days
     )
@@ -155,7 +160,8 @@ async def _start(
     stack.push_async_callback(events.close)
     events.start()
     observers.append(BusObserver(events.emit))
-    runner = await start_tools(tools, db=db, guard=guard, bus=bus, stack=stack)
+    await start_hosted(hosted_workers(settings, guard), settings, bus=bus, database=db, stack=stack)
+    runner = await start_tools(registry, db=db, guard=guard, bus=bus, stack=stack, on_change=registry.on_change)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
     stack.push_async_callback(webrtc.close)
     client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)
@@ -180,7 +186,7 @@ async def _start(
         prices=PriceTable(settings.prices),
         warning=settings.warning,
         announcer=announcer,
-        find_agent=lambda _, name: agents.get(name),
+        find_agent=lambda tenant, name: registry.get(name, tenant=tenant),
     )
     direct = _direct_models(settings)
     for model in direct.values():
@@ -205,7 +211,8 @@ async def _start(
     return Services(
         settings=settings,
         calls=calls,
-        agents=agents,
+        agents=registry,
+        registry=registry,
         webrtc=webrtc,
         client_secrets=client_secrets,
         direct=direct,
@@ -216,13 +223,8 @@ async def _start(
 
 
 def _direct_models(settings: Settings) -> dict[str, DirectModel]:
-    """Those that an agent's callers talk to directly."""
-    names = {agent.model for agent in settings.agents if agent.route == "direct"}
-    return {
-        name: DirectModel(name, upstream, base_dir=settings.base_dir)
-        for name, upstream in settings.models.items()
-        if name in names
-    }
+    """Any of them may be that of an agent whose callers talk to it directly."""
+    return {name: DirectModel(name, upstream, base_dir=settings.base_dir) for name, upstream in settings.models.items()}
 
 
 def _instance_name(settings: Settings) -> str:
@@ -286,12 +288,11 @@ def _local_model(brain: Brain, limits: LimitSettings, mcp: McpProvider | None) -
     )
 
 
-def _load_agents(settings: Settings, tools: ToolRegistry) -> AgentRegistry:
-    """Loads what the agents name, so that a wrong reference is an error at start and not in a call."""
-    named = list(settings.agents)
-    if settings.echo and all(agent.name != _ECHO.name for agent in named):
-        named.append(_ECHO)
-    return AgentRegistry(AgentRegistry.build(agent, tools.load_all(agent.tools)) for agent in named)
+def _check_agents(settings: Settings) -> None:
+    """Loads what the agents of the file name, so that a wrong reference is an error at start and not in a call."""
+    tools = ToolRegistry(folder=settings.base_dir, declared=settings.tools)
+    for agent in settings.agents:
+        tools.load_all(agent.tools)
 
 
 def _refuse_exposure(settings: Settings) -> None:

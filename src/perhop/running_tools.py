@@ -3,49 +3,77 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from perhop.config import ConfigError
 from perhop.store import Database
+from perhop.tools.base import JsonObject, Tool
 from perhop.tools.bus import Bus
 from perhop.tools.effects.ledger import EffectRecord, EffectState
 from perhop.tools.effects.recovery import EffectRecovery
 from perhop.tools.effects.store import StoreLedger
 from perhop.tools.errors import UnknownToolError
 from perhop.tools.guard import Guard
-from perhop.tools.kinds.offered import keep_offered
-from perhop.tools.registry import ToolRegistry
+from perhop.tools.kinds.offered import OfferedTool, keep_offered
 from perhop.tools.runner import ToolRunner
 from perhop.tools.services import ToolServices
 
 if TYPE_CHECKING:
-    from perhop.tools.mcp.source import McpSession
+    from perhop.realtime.mcp.declared import McpServer
+    from perhop.realtime.mcp.effects import McpToolInfo
+    from perhop.tools.mcp.connector import McpConnector
+    from perhop.tools.mcp.source import McpSession, McpSource
+    from perhop.tools.mcp.stdio import StdioServer
 
-__all__ = ["start_tools"]
+__all__ = ["KnownTools", "start_tools"]
+
+
+class KnownTools(Protocol):
+    """All that agents refer to, at the moment."""
+
+    def find(self, name: str, *, tenant: str = ...) -> Tool:
+        """A tool. Raises UnknownToolError."""
+
+    @property
+    def sources(self) -> Sequence[McpSource]:
+        """MCP servers, which tell what tools they have."""
+
+    @property
+    def offered(self) -> Sequence[OfferedTool]:
+        """Tools that are described by whoever serves them."""
 
 
 async def start_tools(
-    registry: ToolRegistry, *, db: Database, guard: Guard, bus: Bus, stack: AsyncExitStack
+    known: KnownTools,
+    *,
+    db: Database,
+    guard: Guard,
+    bus: Bus,
+    stack: AsyncExitStack,
+    on_change: Callable[[Callable[[], None]], None] | None = None,
 ) -> ToolRunner:
     """Starts what tools need; ``stack`` ends it.
 
     Args:
-        registry: with everything that agents name.
+        on_change: calls what it is given whenever ``known`` changed; None if that never happens.
 
     Raises:
         ConfigError: an MCP server is declared and the package for it is missing.
     """
     ledger = StoreLedger(db)
     stack.push_async_callback(ledger.close)
-    mcp = _mcp(registry, guard, stack)
+    mcp = _Mcp(guard)
+    stack.push_async_callback(mcp.close)
+    if known.sources:
+        mcp.open()
     runner = ToolRunner(services=ToolServices(guard=guard, bus=bus, mcp=mcp), effects=ledger)
     stack.push_async_callback(runner.close)
 
     async def ask(record: EffectRecord) -> EffectState | None:
         try:
-            tool = registry.find(record.tool, tenant=record.context.tenant)
+            tool = known.find(record.tool, tenant=record.context.tenant)
         except UnknownToolError:
             return EffectState.UNKNOWN
         return await runner.settle_later(tool, record)
@@ -53,36 +81,87 @@ async def start_tools(
     recovery = EffectRecovery(ledger, ask)
     recovery.start()
     stack.push_async_callback(recovery.close)
-    if registry.offered:
-        _keep(keep_offered(bus, registry.offered), "offered tools", stack)
+    upkeep = _Upkeep(known, bus, mcp)
+    stack.push_async_callback(upkeep.close)
+    upkeep.update()
+    if on_change is not None:
+        on_change(upkeep.update)
     return runner
 
 
-def _mcp(registry: ToolRegistry, guard: Guard, stack: AsyncExitStack) -> McpSession | None:
-    """The servers that agents declare, if any; only then their package is needed."""
-    if not registry.sources:
-        return None
-    try:
-        from perhop.realtime.mcp.declared import McpRules
-        from perhop.tools.mcp.connector import McpConnector
-        from perhop.tools.mcp.source import keep_listed
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("perhop"):
-            raise
-        raise ConfigError("[tools] with kind = 'mcp' need the package mcp: pip install 'perhop[mcp]'") from None
-    connector = McpConnector(guard, McpRules())
-    stack.push_async_callback(connector.close)
-    session = connector.open()
-    _keep(keep_listed(registry.sources, session), "mcp tools", stack)
-    return session
+class _Mcp:
+    """The servers that agents declare; their package is needed only when there are any."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._connector: McpConnector | None = None
+        self._session: McpSession | None = None
+
+    def open(self) -> McpSession:
+        """Raises ConfigError: the package is missing."""
+        if self._session is None:
+            try:
+                from perhop.realtime.mcp.declared import McpRules
+                from perhop.tools.mcp.connector import McpConnector
+            except ModuleNotFoundError as error:
+                if error.name is not None and error.name.startswith("perhop"):
+                    raise
+                raise ConfigError("[tools] with kind = 'mcp' need the package mcp: pip install 'perhop[mcp]'") from None
+            self._connector = McpConnector(self._guard, McpRules())
+            self._session = self._connector.open()
+        return self._session
+
+    async def list_tools(self, server: McpServer | StdioServer) -> tuple[McpToolInfo, ...]:
+        return await self.open().list_tools(server)
+
+    async def call_tool(self, server: McpServer | StdioServer, name: str, arguments: JsonObject) -> str:
+        return await self.open().call_tool(server, name, arguments)
+
+    async def close(self) -> None:
+        if self._connector is not None:
+            await self._connector.close()
 
 
-def _keep(work: Coroutine[object, object, None], name: str, stack: AsyncExitStack) -> None:
-    """Runs until the process ends."""
-    task = asyncio.get_running_loop().create_task(work, name=name)
+class _Upkeep:
+    """Keeps asking for the tools that others describe: one task for each MCP server, and one for the bus."""
 
-    async def end() -> None:
+    def __init__(self, known: KnownTools, bus: Bus, mcp: _Mcp) -> None:
+        self._known = known
+        self._bus = bus
+        self._mcp = mcp
+        self._listing: dict[McpSource, asyncio.Task[None]] = {}
+        self._offered: frozenset[OfferedTool] = frozenset()
+        self._asking: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def update(self) -> None:
+        """Asks for what is new, and no longer for what is gone."""
+        sources = self._known.sources
+        for gone in self._listing.keys() - set(sources):
+            self._end(self._listing.pop(gone))
+        for source in sources:
+            if source not in self._listing:
+                from perhop.tools.mcp.source import keep_listed
+
+                self._listing[source] = _task(keep_listed([source], self._mcp), f"mcp tools {source.name}")
+        offered = frozenset(self._known.offered)
+        if offered != self._offered:
+            self._offered = offered
+            if self._asking is not None:
+                self._end(self._asking)
+            self._asking = _task(keep_offered(self._bus, list(offered)), "offered tools") if offered else None
+
+    async def close(self) -> None:
+        for task in (*self._listing.values(), *([self._asking] if self._asking is not None else ())):
+            self._end(task)
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
         task.cancel()
-        await asyncio.wait([task])
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
-    stack.push_async_callback(end)
+
+def _task(work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work, name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perhop.registry.tables import SCHEMA as REGISTRY
 from perhop.store import Database, Schema, check, current, upgrade
 from perhop.store.models import SCHEMA as CORE
 from perhop.tools.bus.tables import SCHEMA as BUS
@@ -9,7 +10,7 @@ from perhop.tools.effects.tables import SCHEMA as EFFECTS
 
 __all__ = ["SCHEMAS", "prepare"]
 
-SCHEMAS: tuple[Schema, ...] = (CORE, EFFECTS, BUS)
+SCHEMAS: tuple[Schema, ...] = (CORE, EFFECTS, BUS, REGISTRY)
 """In the order they are made; removed in the opposite one."""
 
 

@@ -121,6 +121,7 @@ async def test_agents_are_shown_as_pages_need_them(world: World) -> None:
         "tools": [],
         "model": "echo",
         "route": "gateway",
+        "languages": [],
     }
     assert agents[1]["title"] == "echo"
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from perhop import __version__
-from perhop.api import call_history, health, incoming, management, realtime, refused, resume, sockets
+from perhop.api import call_history, health, incoming, management, realtime, refused, registry, resume, sockets
 from perhop.api.errors import ErrorBody, install_error_handlers
 from perhop.api.middleware import BodyLimit, Cors, LoopbackGuard, RequestLog
 from perhop.api.pages import mount_pages
@@ -46,6 +46,7 @@ def create_api(
         refused.router,
         call_history.router,
         management.router,
+        registry.router,
         resume.router,
         health.router,
     ):

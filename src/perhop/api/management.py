@@ -14,9 +14,11 @@ from perhop.api.call_history import stored_snapshot
 from perhop.api.direct import DirectTarget
 from perhop.api.errors import ErrorBody
 from perhop.api.realtime import DirectSecretResponse, mint
+from perhop.api.registry import AfterName, AgentPage, Limit, agent_page
 from perhop.api.services import Services, Use
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.store.calls import get_call as get_stored_call
+from perhop.tools.registry import DEFAULT_TENANT
 
 __all__ = ["router"]
 
@@ -69,6 +71,7 @@ class AgentInfo(BaseModel):
     tools: Sequence[str] = Field(description="Names of the functions it may call.")
     model: str = Field(description="Kind of model behind it: `local`, `echo`, ….")
     route: Literal["gateway", "direct"] = Field(description="Whether media passes through Perhop.")
+    languages: Sequence[str] = Field(default=(), description="That it speaks, BCP 47.")
 
 
 class IceServerInfo(BaseModel):
@@ -146,10 +149,19 @@ async def report_stats(request: Request, services: Use, call_id: CallId, stats: 
 
 
 @router.get("/agents", summary="Agents to talk to")
-async def list_agents(request: Request, services: Use) -> list[AgentInfo]:
-    """For pages: open without keys, else to the allowed origins and to any key."""
-    _require_page_or_key(services, request)
-    agents = [services.agents.get(name) for name in services.agents.names()]
+async def list_agents(
+    request: Request,
+    services: Use,
+    definitions: Annotated[bool, Query(description="As they are defined; takes the scope `admin`.")] = False,
+    limit: Limit = 50,
+    after: AfterName = "",
+) -> list[AgentInfo] | AgentPage:
+    """For pages: open without keys, else to the allowed origins and to any key. Those of the key's tenant, else of
+    the tenant ``default``. With ``definitions`` a page at a time of ``limit`` agents that follow ``after``."""
+    if definitions:
+        return await agent_page(request, services, limit=limit, after=after)
+    tenant = _tenant_of_page_or_key(services, request)
+    agents = [services.agents.get(name, tenant=tenant) for name in services.agents.names(tenant=tenant)]
     return [
         AgentInfo(
             name=agent.name,
@@ -159,6 +171,7 @@ async def list_agents(request: Request, services: Use) -> list[AgentInfo]:
             tools=list(agent.tools),
             model=agent.model,
             route=agent.route,
+            languages=agent.languages,
         )
         for agent in agents
     ]
@@ -167,8 +180,7 @@ async def list_agents(request: Request, services: Use) -> list[AgentInfo]:
 @router.get("/config", summary="What a page needs before its first call", response_model_exclude_none=True)
 async def page_config(request: Request, services: Use) -> PageConfig:
     """For pages: open without keys, else to the allowed origins and to any key."""
-    _require_page_or_key(services, request)
-    names = services.agents.names()
+    names = services.agents.names(tenant=_tenant_of_page_or_key(services, request))
     return PageConfig(
         version=__version__,
         ice_servers=[
@@ -193,7 +205,7 @@ async def page_token(
     services.require_page(request)
     if not services.auth.open:
         services.limit(services.token_rate, request, "tokens")
-    page = Principal(name="page", tenant="default", scopes=frozenset({"tokens"}))
+    page = Principal(name="page", tenant=DEFAULT_TENANT, scopes=frozenset({"tokens"}))
     minted = await mint(services, page, agent=agent, session={}, ttl_s=None)
     response.headers["Cache-Control"] = "no-store"
     if isinstance(minted, DirectSecretResponse):
@@ -201,6 +213,9 @@ async def page_token(
     return PageToken(client_secret=minted.value)
 
 
-def _require_page_or_key(services: Services, request: Request) -> None:
-    if services.auth.find_key(bearer_of(request)) is None:
-        services.require_page(request)
+def _tenant_of_page_or_key(services: Services, request: Request) -> str:
+    principal = services.auth.find_key(bearer_of(request))
+    if principal is not None:
+        return principal.tenant
+    services.require_page(request)
+    return DEFAULT_TENANT

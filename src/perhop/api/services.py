@@ -15,7 +15,7 @@ from perhop.api.auth import Authenticator, Principal
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.errors import ApiError
 from perhop.api.telephones import NoTelephones, TelephoneCalls
-from perhop.call.agents import Agent, AgentRegistry, UnknownAgentError
+from perhop.call.agents import Agent, AgentDirectory, UnknownAgentError
 from perhop.call.call import Call
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.line import Line
@@ -25,6 +25,7 @@ from perhop.edges.rate import RateLimiter
 from perhop.errors import PerhopError
 from perhop.models.direct import DirectModel
 from perhop.realtime.errors import ProtocolError
+from perhop.registry import Registry
 from perhop.store import Database
 from perhop.telemetry.metrics import Metrics
 
@@ -59,12 +60,13 @@ class Services:
         draining: the process is about to end and takes no new calls.
         clock: seconds, monotonic; for rate limits.
         telephones: calls that ring before they are answered.
+        registry: where agents and tools are changed; None for a process that has them fixed.
         direct: models that callers can talk to directly, by name.
     """
 
     settings: Settings
     calls: CallManager
-    agents: AgentRegistry
+    agents: AgentDirectory
     webrtc: SignallingEdge
     client_secrets: ClientSecretStore
     metrics: Metrics
@@ -73,6 +75,7 @@ class Services:
     draining: bool = False
     clock: Callable[[], float] = time.monotonic
     telephones: TelephoneCalls = field(default_factory=NoTelephones)
+    registry: Registry | None = None
     direct: Mapping[str, DirectModel] = field(default_factory=dict)
     auth: Authenticator = field(init=False)
     call_rate: RateLimiter = field(init=False)
@@ -192,10 +195,10 @@ def choose_agent(
     if not name:
         return None
     try:
-        return services.agents.get(name)
+        return services.agents.get(name, tenant=principal.tenant)
     except UnknownAgentError:
         shown = name if len(name) <= 64 else f"{name[:64]}…"
-        known = ", ".join(services.agents.names()) or "none"
+        known = ", ".join(services.agents.names(tenant=principal.tenant)) or "none"
         raise ApiError(
             404, "unknown_agent", f"There is no agent {shown!r}; known agents: {known}.", param="agent"
         ) from None

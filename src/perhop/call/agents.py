@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from perhop.call.ownership import SessionLock
 from perhop.config import AgentSettings
@@ -13,7 +13,7 @@ from perhop.config.budget import BudgetSettings
 from perhop.errors import PerhopError
 from perhop.tools.tool import Tool
 
-__all__ = ["Agent", "AgentRegistry", "UnknownAgentError"]
+__all__ = ["Agent", "AgentDirectory", "AgentRegistry", "UnknownAgentError"]
 
 
 class UnknownAgentError(PerhopError):
@@ -37,6 +37,7 @@ class Agent:
         filler_after_s: how long a tool may run until the agent says one of ``fillers``; None for as long as it likes.
         hold_phrase: what callers are told while its model cannot be reached; None for that of the model.
         budget: what its calls may use, one by one and all together.
+        languages: that it speaks, BCP 47; for people.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Agent:
     fillers: tuple[str, ...] = ()
     hold_phrase: str | None = None
     budget: BudgetSettings | None = None
+    languages: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -70,8 +72,18 @@ class Agent:
         return SessionLock(self.fixed, [tool.to_function(extensions=extensions) for tool in self.tools.values()])
 
 
+class AgentDirectory(Protocol):
+    """Agents of several tenants, as they are at the moment."""
+
+    def get(self, name: str, *, tenant: str = ...) -> Agent:
+        """The agent of this name. Raises UnknownAgentError."""
+
+    def names(self, *, tenant: str = ...) -> list[str]:
+        """Of all that the tenant has."""
+
+
 class AgentRegistry:
-    """All agents by name.
+    """All agents by name, the same for every tenant.
 
     Args:
         agents: with distinct names.
@@ -80,7 +92,7 @@ class AgentRegistry:
     def __init__(self, agents: Iterable[Agent] = ()) -> None:
         self._agents = {agent.name: agent for agent in agents}
 
-    def get(self, name: str) -> Agent:
+    def get(self, name: str, *, tenant: str = "") -> Agent:  # noqa: ARG002 - as directories have it
         """The agent of this name.
 
         Raises:
@@ -92,7 +104,7 @@ class AgentRegistry:
             raise UnknownAgentError(f"unknown agent {name!r}; known agents: {known}")
         return agent
 
-    def names(self) -> list[str]:
+    def names(self, *, tenant: str = "") -> list[str]:  # noqa: ARG002 - as directories have it
         """In the order of the settings."""
         return list(self._agents)
 
@@ -123,4 +135,5 @@ class AgentRegistry:
             fillers=settings.fillers,
             hold_phrase=settings.hold_phrase,
             budget=settings.budget,
+            languages=settings.languages,
         )

@@ -19,6 +19,7 @@ from pydantic import (
 from perhop.config.budget import BudgetSettings, PriceSettings, WarningSettings
 from perhop.config.bus import BusSettings
 from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
+from perhop.config.registry import RegistrySettings, SecretSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 from perhop.config.telemetry import TelemetrySettings
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+LanguageTag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 WebhookEventName = Literal["realtime.call.incoming", "perhop.call.started", "perhop.call.ended"]
@@ -190,6 +192,8 @@ class AgentSettings(Table):
             nothing.
         session: further Realtime session fields that this agent fixes.
         budget: what its calls may use, one by one and all together.
+        languages: that it speaks, BCP 47; for people and pages.
+        privacy: reserved for a privacy policy. It is stored; nothing acts on it yet.
     """
 
     name: Name
@@ -210,6 +214,8 @@ class AgentSettings(Table):
     hold_phrase: Annotated[str, Field(max_length=300)] | None = None
     session: dict[str, Any] = Field(default_factory=dict)
     budget: BudgetSettings | None = None
+    languages: Annotated[tuple[LanguageTag, ...], Field(max_length=50)] = ()
+    privacy: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _direct_goes_somewhere_else(self) -> Self:
@@ -348,6 +354,7 @@ class Settings(Table):
     Attributes:
         models: Realtime models somewhere else, by the name that agents call them by.
         echo: also offer the agent ``echo``, which returns the caller's audio and text.
+        secrets: credentials of tools in the database, by the name they call them by.
         prices: by a model's name or a pattern of it; in ``currency``.
         file: the TOML file these settings came from, if any; set by the loader.
     """
@@ -363,6 +370,8 @@ class Settings(Table):
     mcp: McpSettings = McpSettings()
     bus: BusSettings = BusSettings()
     store: StoreSettings = StoreSettings()
+    registry: RegistrySettings = RegistrySettings()
+    secrets: dict[Name, SecretSettings] = Field(default_factory=dict)
     budget: BudgetSettings = BudgetSettings()
     warning: WarningSettings = WarningSettings()
     prices: dict[str, PriceSettings] = Field(default_factory=dict, max_length=1000)

@@ -73,6 +73,21 @@ class ToolRegistry:
         self._loaded: dict[str, Tool] = {}
         self._sources: dict[str, McpSource] = {}
         self._offered: dict[tuple[str, str], OfferedTool] = {}
+        # Of the registry that this one follows: taken over when they are referred to again.
+        self._earlier_tools: dict[str, Tool] = {}
+        self._earlier_sources: dict[str, McpSource] = {}
+        self._earlier_offered: dict[tuple[str, str], OfferedTool] = {}
+
+    def successor(self, declared: Mapping[str, ToolSettings]) -> ToolRegistry:
+        """A registry with other tables and nothing added yet. What a reference means now and meant before stays the
+        same tool, and with it what it knows: how many of it run, what its server told."""
+        made = ToolRegistry(folder=self._folder, declared=declared)
+        made._loader = self._loader
+        same = {name for name, settings in declared.items() if self._declared.get(name) == settings}
+        made._earlier_tools = {name: tool for name, tool in self._loaded.items() if ":" in name or name in same}
+        made._earlier_sources = {name: source for name, source in self._sources.items() if name in same}
+        made._earlier_offered = dict(self._offered)
+        return made
 
     @property
     def sources(self) -> Sequence[McpSource]:
@@ -107,7 +122,7 @@ class ToolRegistry:
         # With or without "bus:", a table is one tool.
         reference = reference.removeprefix("bus:")
         if reference not in self._loaded:
-            self._loaded[reference] = self._find(reference)
+            self._loaded[reference] = self._earlier_tools.get(reference) or self._find(reference)
         tool = self._loaded[reference]
         self.add(tool, tenant=tenant, origin=reference)
         return tool
@@ -171,17 +186,23 @@ class ToolRegistry:
             return None
         from perhop.tools.kinds.offered import OfferedTool
 
-        return self._offered.setdefault((tenant, name), OfferedTool(name, tenant))
+        key = (tenant, name)
+        if key not in self._offered:
+            self._offered[key] = self._earlier_offered.get(key) or OfferedTool(name, tenant)
+        return self._offered[key]
 
     def _mcp(self, reference: str) -> McpSource | None:
         settings = self._declared.get(reference)
         if not isinstance(settings, McpToolSettings):
             return None
         if reference not in self._sources:
-            from perhop.tools.mcp.source import McpSource
-
-            self._sources[reference] = McpSource(reference, settings, folder=str(self._folder or ""))
+            self._sources[reference] = self._earlier_sources.get(reference) or self._source(reference, settings)
         return self._sources[reference]
+
+    def _source(self, name: str, settings: McpToolSettings) -> McpSource:
+        from perhop.tools.mcp.source import McpSource
+
+        return McpSource(name, settings, folder=str(self._folder or ""))
 
     def _find(self, reference: str) -> Tool:
         kind, colon, name = reference.rpartition(":")

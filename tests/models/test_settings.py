@@ -92,6 +92,6 @@ def test_a_wrong_certificate_file_is_an_error_at_start(tmp_path: Path) -> None:
 
 
 def test_a_kind_says_what_a_call_must_know_of_its_model(tmp_path: Path) -> None:
-    kind = upstream_kind("m", UpstreamSettings(session_cap_s=120, transcription_model="whisper-1"), base_dir=tmp_path)
-    known = (kind.name, kind.remote, kind.session_cap_s, kind.extensions, kind.transcribe_with)
-    assert known == ("m", True, 120, False, "whisper-1")
+    kind = upstream_kind("m", UpstreamSettings(session_cap_s=120), base_dir=tmp_path)
+    known = (kind.name, kind.remote, kind.session_cap_s, kind.extensions)
+    assert known == ("m", True, 120, False)

@@ -94,7 +94,7 @@ class Call:
         agent: None for a plain Realtime session, in which everything is the client's.
         lock: what of the session the agent decides.
         observer: told about figures and the end.
-        transcribe_with: what writes down the caller's words for a further model session, where one may follow.
+        transcribe: have the caller's words written down for a further model session, where one may follow.
         lifetime: begun already; without a limit unless given.
         spending: counts what it uses and ends it at a limit.
         absence: how long a caller who was lost may stay away; not at all unless given.
@@ -114,7 +114,7 @@ class Call:
         lock: SessionLock,
         tenant: str,
         observer: CallObserver,
-        transcribe_with: str | None = None,
+        transcribe: bool = False,
         lifetime: Lifetime | None = None,
         spending: Spending | None = None,
         absence: Absence | None = None,
@@ -147,7 +147,7 @@ class Call:
         self._asking = Asking(boundary.to_model, clock=clock, new_id=new_id)
         self._voice = AgentVoice(leg, self.history, self._to_model)
         self._open = OpenResponses(new_id)
-        self._transcription = OwnTranscription(transcribe_with)
+        self._transcription = OwnTranscription(on=transcribe)
         name = agent.name if agent else ""
         self._find_agent = find_agent
         self._successor: tuple[Agent, SessionLock] | None = None

@@ -20,7 +20,6 @@ class ModelKind:
         name: how settings call it.
         session_cap_s: how long a session of this model lasts at most; None when it never ends by itself. A session
             that says when it expires is renewed by the earlier of the two.
-        transcribe_with: what writes down the caller's words for a further session; only for remote models.
         hold_phrase: what callers are told while none of its sessions can be had; empty for nothing.
         remote: it is somewhere else and can be lost, so what a call told it is kept until it is settled.
     """
@@ -30,5 +29,4 @@ class ModelKind:
     name: str = "local"
     session_cap_s: float | None = None
     remote: bool = False
-    transcribe_with: str = "gpt-4o-mini-transcribe"
     hold_phrase: str = ""

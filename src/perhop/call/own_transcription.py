@@ -30,31 +30,33 @@ _EVENTS = (
 class OwnTranscription:
     """Of one call.
 
+    Which model transcribes is left open (``built-in``): every model leg knows its own, and a call may go on with
+    another one than it began with.
+
     Args:
-        model: what transcribes; None for a model that cannot be lost, whose session keeps its conversation itself.
+        on: False for a model that cannot be lost, whose session keeps its conversation itself.
     """
 
-    def __init__(self, model: str | None) -> None:
-        self._model = model
+    def __init__(self, *, on: bool) -> None:
+        self._on = on
         self._ours = False
 
     def first(self, config: SessionConfig) -> SessionConfig:
         """The configuration to open the first session with."""
-        asked = config.audio.input.transcription
-        if self._model is None or (asked is not None and asked.model != BUILT_IN.model):
+        if not self._on or config.audio.input.transcription is not None:
             return config
-        self._ours = asked is None
-        return config.merged({"type": config.type, "audio": {"input": {"transcription": {"model": self._model}}}})
+        self._ours = True
+        return config.merged({"type": config.type, "audio": {"input": {"transcription": {"model": BUILT_IN.model}}}})
 
     def update(self, session: Mapping[str, Any]) -> dict[str, Any]:
         """A client's partial session object as the model gets it."""
         given = dict(session)
         heard = _at(given, "audio", "input")
-        if self._model is None or not isinstance(heard, Mapping) or "transcription" not in heard:
+        if not self._on or not isinstance(heard, Mapping) or "transcription" not in heard:
             return given
         self._ours = heard["transcription"] is None
         if self._ours:
-            given["audio"] = {**given["audio"], "input": {**heard, "transcription": {"model": self._model}}}
+            given["audio"] = {**given["audio"], "input": {**heard, "transcription": {"model": BUILT_IN.model}}}
         return given
 
     def shown(self, session: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,6 @@ class Upstream:
             name=self.name,
             session_cap_s=self.settings.session_cap_s,
             remote=True,
-            transcribe_with=self.settings.transcription_model,
             hold_phrase=self.settings.hold_phrase,
         )
 

@@ -270,3 +270,23 @@ def test_in_a_thousand_races_of_speech_against_tool_results_no_caller_sees_a_col
                 model.inbox.extend(coordinator.on_timer(now))
         assert model.answered == {f"o{n + 1}" for n in range(outputs)}, f"seed {seed}: an output went unanswered"
         assert not coordinator._waiting
+
+
+def test_a_session_heard_again_is_asked_again_for_what_it_had_not_begun() -> None:
+    coordinator = ResponseCoordinator()
+    [asked] = coordinator.from_client(ResponseCreate(), 0.0)
+    assert [event.event_id for event in coordinator.rejoined(5.0, answered=False)] == [asked.event_id]
+
+
+def test_a_session_that_has_answered_unheard_is_not_asked_again() -> None:
+    coordinator = ResponseCoordinator()
+    coordinator.from_client(ResponseCreate(), 0.0)
+    assert coordinator.rejoined(5.0, answered=True) == []
+    assert len(coordinator.from_client(ResponseCreate(), 6.0)) == 1, "and the next one goes out"
+
+
+def test_speech_whose_end_was_not_heard_holds_nobody_up() -> None:
+    coordinator = ResponseCoordinator()
+    coordinator.observe(speech_started(), 0.0)
+    assert coordinator.for_tools(["item_1"], 1.0) == []
+    assert len(coordinator.rejoined(2.0, answered=False)) == 1

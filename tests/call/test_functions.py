@@ -9,8 +9,8 @@ from typing import Any, cast
 from tests.virtual_time import run_virtual
 
 from perhop.call.functions import FunctionCalls
-from perhop.realtime.events import Response, ResponseDone, ResponseOutputItemDone
-from perhop.realtime.items import FunctionCallItem
+from perhop.realtime.events import ConversationItemAdded, Response, ResponseDone, ResponseOutputItemDone
+from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
 from perhop.tools.tool import Tool, tool
 
 
@@ -137,5 +137,45 @@ def test_hanging_up_cancels_what_runs() -> None:
         await asyncio.sleep(1)
         assert desk.answers == []
         assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(scenario())
+
+
+def test_a_call_found_later_runs_once_and_is_answered_by_itself() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        found = called("search", "c1").item
+        assert isinstance(found, FunctionCallItem)
+        desk.calls.found(found)
+        desk.calls.found(found)
+        desk.calls.observe(called("search", "c1"))
+        await desk.finish("c1")
+        assert desk.answers == [["out_c1"]]
+        assert desk.calls.started == 1
+
+    run_virtual(scenario())
+
+
+def test_a_call_found_unfinished_or_of_a_clients_tool_is_left_alone() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        for event in (called("search", "c1", status="in_progress"), called("theirs", "c2")):
+            assert isinstance(event.item, FunctionCallItem)
+            desk.calls.found(event.item)
+        assert desk.calls.started == 0
+        assert not desk.calls.running
+
+    run_virtual(scenario())
+
+
+def test_an_output_a_client_gave_the_model_without_us_counts_as_given() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.calls.observe(called("theirs", "c1"))
+        desk.calls.observe(done())
+        assert desk.calls.running
+        output = FunctionCallOutputItem(id="o1", call_id="c1", output="done")
+        desk.calls.observe(ConversationItemAdded(event_id="e", item=output))
+        assert not desk.calls.running
 
     run_virtual(scenario())

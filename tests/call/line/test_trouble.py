@@ -16,7 +16,7 @@ from perhop.call.legs import EndReason, ModelSink
 from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager
 from perhop.models.scripted import ScriptedModel
-from perhop.models.steps import Step, call, in_turn, say
+from perhop.models.steps import Step, call, error, in_turn, say
 from perhop.realtime.events import ConversationItemCreate, ResponseCreate, SessionUpdate
 from perhop.realtime.items import ContentPart, FunctionCallOutputItem, MessageItem
 from perhop.realtime.session import SessionConfig
@@ -163,5 +163,20 @@ def test_who_was_lost_while_speaking_is_not_waited_for_to_fall_silent(remote: bo
         assert isinstance(last[0], FunctionCallOutputItem)
         assert isinstance(last[1], MessageItem)
         assert last[1].text() == "It is there."
+
+    run_virtual(scenario())
+
+
+def test_twenty_errors_in_a_row_and_the_conversation_goes_on() -> None:
+    async def scenario() -> None:
+        desk = Desk([*[error("server_error")] * 20, say("Where were we?", ms=200)])
+        desk.ask("hello")
+        await asyncio.sleep(1)
+        assert desk.caller.types().count("error") == 20, "they are passed on"
+        desk.ask("still there")
+        await asyncio.sleep(1)
+        assert [item.text() for item in desk.call.history.items][1::2] == ["Where were we?", "Yes?"]
+        assert len(desk.models) == 1
+        assert desk.call.ended is None
 
     run_virtual(scenario())

@@ -172,10 +172,11 @@ def test_an_output_a_client_gave_the_model_without_us_counts_as_given() -> None:
     async def scenario() -> None:
         desk = Desk()
         desk.calls.observe(called("theirs", "c1"))
+        desk.calls.observe(called("search", "c2"))
         desk.calls.observe(done())
-        assert desk.calls.running
         output = FunctionCallOutputItem(id="o1", call_id="c1", output="done")
         desk.calls.observe(ConversationItemAdded(event_id="e", item=output))
-        assert not desk.calls.running
+        await desk.finish("c2")
+        assert desk.answers == [["out_c2"]], "nobody else will ask"
 
     run_virtual(scenario())

@@ -19,7 +19,7 @@ def candidates(*names: str, tries: int = 3) -> Candidates:
 
 def test_a_lost_session_is_replaced_at_once_and_then_ever_more_patiently() -> None:
     model = candidates("a", tries=20)
-    delays = [model.failed(fatal=False) for _ in range(12)]
+    delays = [model.failed(fatal=False, patient=False) for _ in range(12)]
     assert delays[0] == 0.0
     assert all(delay is not None and delay <= 5.0 for delay in delays)
     assert delays[1] is not None
@@ -31,30 +31,30 @@ def test_a_lost_session_is_replaced_at_once_and_then_ever_more_patiently() -> No
 def test_after_enough_failures_the_next_model_has_its_turn() -> None:
     models = candidates("a", "b")
     for _ in range(3):
-        models.failed(fatal=False)
+        models.failed(fatal=False, patient=False)
     assert models.current.name == "b"
     for _ in range(2):
-        assert models.failed(fatal=False) is not None
-    assert models.failed(fatal=False) is None, "there is nobody left"
+        assert models.failed(fatal=False, patient=False) is not None
+    assert models.failed(fatal=False, patient=False) is None, "there is nobody left"
 
 
 def test_a_refusal_for_good_is_taken_once() -> None:
     models = candidates("a", "b")
-    assert models.failed(fatal=True) == 0.0
+    assert models.failed(fatal=True, patient=True) == 0.0
     assert models.current.name == "b"
     models.succeeded()
     for _ in range(2):
-        assert models.failed(fatal=False) is not None
-    assert models.failed(fatal=False) is None, "a refused model is not asked again"
+        assert models.failed(fatal=False, patient=False) is not None
+    assert models.failed(fatal=False, patient=False) is None, "a refused model is not asked again"
 
 
 def test_what_works_starts_afresh() -> None:
     models = candidates("a", "b")
     for _ in range(3):
-        models.failed(fatal=False)
+        models.failed(fatal=False, patient=False)
     models.succeeded()
     for _ in range(3):
-        assert models.failed(fatal=False) is not None
+        assert models.failed(fatal=False, patient=False) is not None
     assert models.current.name == "a", "a may have recovered meanwhile"
 
 
@@ -62,3 +62,15 @@ def test_what_works_starts_afresh() -> None:
 def test_a_takeover_is_prepared_before_it_is_forced_and_forced_before_the_end(life_s: float) -> None:
     prepare, force = LinePolicy().takeover(life_s)
     assert 0 < prepare < force < life_s
+
+
+def test_the_last_one_is_tried_as_long_as_there_is_patience() -> None:
+    models = candidates("a", "b")
+    delays = [models.failed(fatal=False, patient=True) for _ in range(30)]
+    assert None not in delays
+    assert models.current.name == "b"
+    assert models.failed(fatal=False, patient=False) is None
+
+
+def test_nobody_is_patient_with_a_refusal_for_good() -> None:
+    assert candidates("a").failed(fatal=True, patient=True) is None

@@ -14,7 +14,8 @@ class Candidates:
     """The models of a call in order of preference.
 
     A model that fails is tried again up to ``policy.tries`` times in a row; one that refuses for good is tried once.
-    Then the next one's turn comes, and with none left the call must end. What worked last is what is tried next.
+    Then the next one's turn comes; the last one is tried for as long as there is patience, and then the call must end.
+    What worked last is what is tried next.
     """
 
     def __init__(self, kinds: Sequence[ModelKind], policy: LinePolicy) -> None:
@@ -33,8 +34,12 @@ class Candidates:
         self._failures = 0
         self._untried = len(self._kinds) - 1
 
-    def failed(self, *, fatal: bool) -> float | None:
+    def failed(self, *, fatal: bool, patient: bool) -> float | None:
         """It does not.
+
+        Args:
+            fatal: trying it again cannot help.
+            patient: there is still time to try the last one again.
 
         Returns:
             Seconds to wait before trying :attr:`current`; None when there is nothing left to try.
@@ -43,7 +48,7 @@ class Candidates:
         if not fatal and self._failures < self._policy.tries:
             return self._policy.backoff(self._failures)
         if self._untried == 0:
-            return None
+            return self._policy.backoff(self._failures) if patient and not fatal else None
         self._untried -= 1
         self._failures = 0
         tired = self._kinds.pop(0)

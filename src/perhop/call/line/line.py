@@ -402,7 +402,8 @@ class ModelLine:
 
     def _try_again(self, reason: EndReason, detail: str, *, fatal: bool) -> None:
         before = self._candidates.current
-        delay = self._candidates.failed(fatal=fatal)
+        waited = self._clock() - self._lost_at if self._lost_at is not None else 0.0
+        delay = self._candidates.failed(fatal=fatal, patient=waited < self._policy.give_up_s)
         if delay is None:
             if self._current is None:
                 self._host.on_model_closed(reason, detail)

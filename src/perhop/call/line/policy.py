@@ -17,6 +17,7 @@ class LinePolicy:
         lead_s: before the forced takeover, the next session is opened and waits for a quiet moment. Both shrink with
             sessions that live for less than ten times as long.
         tries: failures of one model in a row before the next one is tried.
+        give_up_s: how long the last model is tried without a session; then the call ends.
         proven_s: a session that broke sooner counts as a failure in a row with those before, or one that keeps breaking
             would be opened as fast as it breaks.
         backoff_s: before the second try; doubles from there.
@@ -33,6 +34,7 @@ class LinePolicy:
     margin_s: float = 10.0
     lead_s: float = 60.0
     tries: int = 4
+    give_up_s: float = 30.0
     proven_s: float = 0.5
     backoff_s: float = 0.2
     backoff_max_s: float = 5.0

@@ -290,3 +290,13 @@ def test_speech_whose_end_was_not_heard_holds_nobody_up() -> None:
     coordinator.observe(speech_started(), 0.0)
     assert coordinator.for_tools(["item_1"], 1.0) == []
     assert len(coordinator.rejoined(2.0, answered=False)) == 1
+
+
+def test_a_refused_request_out_of_band_is_not_waited_for() -> None:
+    coordinator = ResponseCoordinator()
+    aside = ResponseCreate(event_id="aside", response=ResponseParams(conversation="none"))
+    coordinator.from_client(aside, 0.0)
+    assert coordinator.observe(refused("aside", "invalid_value"), 0.1) == ([], True)
+    # Some models do not say which conversation a response belongs to.
+    coordinator.observe(ResponseCreated(event_id="e", response=Response(id="r1")), 0.2)
+    assert coordinator.live_response_id == "r1"

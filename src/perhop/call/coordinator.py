@@ -87,7 +87,7 @@ class ResponseCoordinator:
     _outputs_pending: set[str] = field(default_factory=set)
     _outputs_added: set[str] = field(default_factory=set)
     _cut_off: ResponseCreate | None = None
-    _out_of_band_asked: int = 0
+    _out_of_band_asked: deque[str | None] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
     _out_of_band: set[str] = field(default_factory=set)
 
     @property
@@ -105,7 +105,7 @@ class ResponseCoordinator:
             What to send to the model now, in order; empty when the request has to wait.
         """
         if event.response is not None and event.response.conversation == "none":
-            self._out_of_band_asked += 1
+            self._out_of_band_asked.append(event.event_id)
             return [event]
         if event.event_id is None:
             event = event.model_copy(update={"event_id": self.new_id("event_")})
@@ -265,7 +265,7 @@ class ResponseCoordinator:
     def _created(self, event: ResponseCreated) -> None:
         response_id = event.response.id or ""
         if self._out_of_band_asked and event.response.conversation_id is None:
-            self._out_of_band_asked -= 1
+            self._out_of_band_asked.popleft()
             self._out_of_band.add(response_id)
             return
         self._due_until = None
@@ -296,6 +296,9 @@ class ResponseCoordinator:
 
     def _refused(self, event: ErrorEvent) -> bool:
         """An error: does it answer one of our requests, and is it for a client's eyes?"""
+        if event.error.event_id is not None and event.error.event_id in self._out_of_band_asked:
+            self._out_of_band_asked.remove(event.error.event_id)
+            return True
         taken = self._take(event.error.event_id)
         if taken is None:
             return event.error.code != ALREADY_ACTIVE or bool(self._asked_by_clients())

@@ -16,7 +16,6 @@ from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason, ModelLeg, ModelSink
 from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager
-from perhop.errors import PerhopError
 from perhop.models.scripted import ScriptedModel
 from perhop.models.steps import Script
 from perhop.realtime.audio import AudioChunk
@@ -58,7 +57,7 @@ class FarModel:
         loop = asyncio.get_running_loop()
         self.model = ScriptedModel(script, clock=loop.time, wall=loop.time)
         self.refusals: list[bool] = []
-        self.refuses_offers: PerhopError | None = None
+        self.refuses_offers: Exception | None = None
         self.refuses = False
         self.attached = 0
         self.hung_up: list[str] = []

@@ -89,6 +89,17 @@ def test_a_refused_offer_is_told_and_ends_the_call() -> None:
     run_virtual(scenario())
 
 
+def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
+    async def scenario() -> None:
+        desk = DirectCall(in_turn([say("Hello.")]))
+        desk.far.refuses_offers = KeyError("a fault")
+        with pytest.raises(PerhopError):
+            await desk.line.answer()
+        assert desk.call.ended is EndReason.MODEL_FAILED
+
+    run_virtual(scenario())
+
+
 def test_a_call_that_is_ended_before_the_model_has_answered_is_ended_at_the_model() -> None:
     async def scenario() -> None:
         desk = DirectCall(in_turn([say("Hello.")]))

@@ -205,6 +205,7 @@ class DirectLine:
         self._host = host
         self._session = session
         self._posting = asyncio.get_running_loop().create_task(self._post(), name="offer to the model")
+        self._posting.add_done_callback(self._posted)
 
     def send(self, event: ClientEvent) -> None:
         """Sends one client event; while the sideband is away it waits. Audio is the caller's own business."""
@@ -316,6 +317,14 @@ class DirectLine:
             return
         self._lost_at = self._clock()
         self._attach()
+
+    def _posted(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours leaves nobody waiting."""
+        if task.cancelled() or task.exception() is not None:
+            _log.error(
+                "an offer could not be handed to the model", exc_info=None if task.cancelled() else task.exception()
+            )
+            self._end(EndReason.MODEL_FAILED, "not asked")
 
     def _attach(self) -> None:
         assert self._given is not None

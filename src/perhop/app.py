@@ -23,6 +23,7 @@ from perhop.brain.assembly import Brain, build
 from perhop.call.announcer import Announcer
 from perhop.call.budget import Budgets
 from perhop.call.call import Call
+from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager, ModelKind
 from perhop.call.observer import CallObserver, Observers
 from perhop.call.observers.bus import BusObserver
@@ -181,6 +182,7 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         max_calls=settings.limits.max_calls,
         max_call_s=settings.limits.max_call_s,
         resume_window_s=settings.limits.resume_window_s,
+        policy=LinePolicy(**settings.sessions.model_dump()),
         observer=Observers(_SecretsOfCalls(client_secrets), *observers),
         budgets=await _budgets(settings, db),
         prices=PriceTable(settings.prices),

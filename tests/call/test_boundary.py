@@ -25,6 +25,7 @@ MAY_NAME = {
     "call/manager.py": "hands both to the boundary without using them",
     "tools/__init__.py": "exports the runner",
     "tools/runner.py": "defines the runner",
+    "running_tools.py": "makes the runner",
     "app.py": "makes both",
 }
 

@@ -27,6 +27,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: Gateway) -> Itera
 connect_timeout_s = 1
 [limits]
 resume_window_s = 1
+[sessions]
+give_up_s = 1
 [models.far]
 url = "{upstream.url}/v1"
 [models.dead]

@@ -20,6 +20,7 @@ from perhop.config.budget import BudgetSettings, PriceSettings, WarningSettings
 from perhop.config.bus import BusSettings
 from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.registry import RegistrySettings, SecretSettings
+from perhop.config.sessions import SessionSettings
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 from perhop.config.telemetry import TelemetrySettings
@@ -372,6 +373,7 @@ class Settings(Table):
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
     secrets: dict[Name, SecretSettings] = Field(default_factory=dict)
+    sessions: SessionSettings = SessionSettings()
     budget: BudgetSettings = BudgetSettings()
     warning: WarningSettings = WarningSettings()
     prices: dict[str, PriceSettings] = Field(default_factory=dict, max_length=1000)

@@ -161,6 +161,7 @@ class CalendarSettings(Table):
     """``[workers.calendar]``: what can be booked.
 
     Attributes:
+        region: ISO 3166 code of the country whose telephone numbers are said without a country code.
         sync_s: how often calendars elsewhere are read.
         feed_port: TCP port of iCalendar feeds, which calendar programs subscribe to; none when unset, 0 takes any.
         feed_host: its address.
@@ -168,6 +169,7 @@ class CalendarSettings(Table):
     """
 
     resources: Annotated[tuple[ResourceSettings, ...], Field(max_length=1000)] = ()
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "US"
     sync_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     feed_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     feed_host: str = "127.0.0.1"

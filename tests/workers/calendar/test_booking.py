@@ -95,7 +95,7 @@ async def test_a_booked_time_is_told_and_no_longer_free(bench: WorkerBench) -> N
         datetime(2026, 11, 27, 18, tzinfo=UTC),
         datetime(2026, 11, 27, 19, tzinfo=UTC),
     )
-    assert row.phone == "5105550134"
+    assert row.phone == "+15105550134"
 
 
 async def test_half_of_a_taken_time_is_taken_too(bench: WorkerBench) -> None:

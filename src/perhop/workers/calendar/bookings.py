@@ -19,6 +19,9 @@ __all__ = ["TakenError", "book", "cancel", "claim", "free_starts", "move"]
 
 _TRIES = 5
 
+_BATCH = 1_000
+"""Cells in one statement: databases bind some tens of thousands of values."""
+
 
 class TakenError(PerhopError):
     """Somebody else has this time, or part of it."""
@@ -119,9 +122,11 @@ async def claim(
     if not rows:
         return
     insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert(CellRow).values(rows).on_conflict_do_nothing().returning(CellRow.cell)
-    got = (await session.scalars(statement)).all()
-    if all_ and len(got) < len(rows):
+    got = 0
+    for start in range(0, len(rows), _BATCH):
+        statement = insert(CellRow).values(rows[start : start + _BATCH]).on_conflict_do_nothing()
+        got += len((await session.scalars(statement.returning(CellRow.cell))).all())
+    if all_ and got < len(rows):
         raise TakenError("taken")
 
 

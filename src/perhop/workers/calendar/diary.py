@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from perhop.workers.calendar import bookings, ical
 from perhop.workers.calendar.hours import Resource
 from perhop.workers.calendar.saying import some_times, why_no_day, why_no_time
 from perhop.workers.calendar.tables import BookingRow
+from perhop.workers.phones import normalise
 from perhop.workers.sdk import WorkerContext
 
 __all__ = ["CALDAV", "Diary"]
@@ -44,11 +44,15 @@ class Diary:
 
     Args:
         resources: by tenant and id.
+        region: ISO 3166 code of the country whose telephone numbers come without a country code.
         wall: the time, with its zone.
     """
 
-    def __init__(self, resources: Mapping[tuple[str, str], Resource], *, wall: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self, resources: Mapping[tuple[str, str], Resource], *, region: str, wall: Callable[[], dt.datetime]
+    ) -> None:
         self._resources = resources
+        self._region = region
         self._wall = wall
 
     async def find_free_times(
@@ -114,7 +118,7 @@ class Diary:
             starts_at=start,
             ends_at=start + length,
             name=name,
-            phone=_plain(phone),
+            phone=normalise(phone, region=self._region) if phone is not None else None,
             note=note,
             call_id=context.call_id,
             state="booked",
@@ -176,7 +180,7 @@ class Diary:
             select(BookingRow)
             .where(
                 BookingRow.tenant == context.tenant,
-                BookingRow.phone == _plain(phone),
+                BookingRow.phone == normalise(phone, region=self._region),
                 BookingRow.state == "booked",
                 BookingRow.ends_at > self._wall(),
             )
@@ -284,11 +288,6 @@ class Diary:
 
 def _length(resource: Resource, length_min: int | None) -> dt.timedelta:
     return dt.timedelta(minutes=length_min) if length_min is not None else resource.length
-
-
-def _plain(phone: str | None) -> str | None:
-    """Digits, and the plus if there is one, so that spelling does not matter."""
-    return re.sub(r"[^0-9+]", "", phone) if phone is not None else None
 
 
 def _told(resource: Resource, booking: BookingRow) -> dict[str, object]:

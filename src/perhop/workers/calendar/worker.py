@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from perhop.config import Settings
 from perhop.tools.function import FunctionTool
 from perhop.tools.guard import Guard
-from perhop.workers.calendar.diary import Diary
+from perhop.workers.calendar.diary import CALDAV, Diary
+from perhop.workers.calendar.feed import Feed
 from perhop.workers.calendar.hours import resources_of
+from perhop.workers.calendar.sync import Sync
 from perhop.workers.calendar.tables import SCHEMA
 from perhop.workers.sdk import Worker
 
@@ -22,19 +24,30 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def make_worker(settings: Settings, guard: Guard, *, wall: Callable[[], datetime] = _now) -> Worker:
+def make_worker(
+    settings: Settings, guard: Guard, *, wall: Callable[[], datetime] = _now, retry_s: float = 2.0
+) -> Worker:
     """The worker ``calendar``.
 
     Args:
         guard: the way to calendars elsewhere.
         wall: the time, with its zone.
+        retry_s: before a calendar elsewhere that did not take a booking is tried again; doubled each time, up to an
+            hour.
     """
     own = settings.workers.calendar
     resources = resources_of(own.resources)
-    diary = Diary(resources, wall=wall)
+    diary = Diary(resources, region=own.region, wall=wall)
     worker = Worker("calendar", version="1.0.0", description="Books appointments", schemas=[SCHEMA])
     for tool in _tools(diary):
         worker.add(tool)
+    sync = Sync(resources, guard, every_s=own.sync_s, wall=wall)
+    if sync.needed:
+        worker.deliver(CALDAV, idempotent=True, attempts=45, retry_s=retry_s, retry_most_s=3600.0)(sync.push)
+        worker.background(sync.run)
+    if own.feed_port is not None and own.feed_secret is not None:
+        feed = Feed(resources, host=own.feed_host, port=own.feed_port, secret=own.feed_secret, wall=wall)
+        worker.background(feed.run)
     return worker
 
 

@@ -1,0 +1,190 @@
+"""Keeping calendars elsewhere and ours in step.
+
+Bookings are ours: they are written to the other calendar, and what somebody changes of them there is not read. All
+other events there are theirs: they take their time here. A booking made while such an event appears stays a booking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from perhop.store import Database, StoreError
+from perhop.tools.guard import Guard, OutgoingError
+from perhop.workers.calendar import bookings, ical
+from perhop.workers.calendar.caldav import CalDavCalendar, CalDavError, ChangedError
+from perhop.workers.calendar.hours import Resource, cells
+from perhop.workers.calendar.tables import BookingRow, CellRow, EventRow
+from perhop.workers.sdk import Effect, NotSentError, RefusedError, Site
+
+__all__ = ["Sync"]
+
+_log = structlog.get_logger(__name__)
+
+_A_DAY = timedelta(days=1)
+
+
+class Sync:
+    """Writes bookings to calendars elsewhere and reads what else takes time there.
+
+    Args:
+        guard: the way out.
+        every_s: between two readings.
+        wall: the time, with its zone.
+    """
+
+    def __init__(
+        self,
+        resources: Mapping[tuple[str, str], Resource],
+        guard: Guard,
+        *,
+        every_s: float,
+        wall: Callable[[], datetime],
+    ) -> None:
+        self._resources = {key: one for key, one in resources.items() if one.caldav is not None}
+        self._calendars = {
+            key: CalDavCalendar(one.caldav, guard) for key, one in self._resources.items() if one.caldav is not None
+        }
+        self._every_s = every_s
+        self._wall = wall
+        self._database: Database | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether any resource has a calendar elsewhere."""
+        return bool(self._resources)
+
+    async def run(self, site: Site) -> None:
+        """Reads all calendars from time to time; runs until cancelled."""
+        self._database = site.database
+        while True:
+            for key, resource in self._resources.items():
+                try:
+                    await self.pull(resource, site.database)
+                except (OutgoingError, CalDavError, StoreError) as error:
+                    _log.warning("calendar not read", resource=key[1], error=type(error).__qualname__)
+            await asyncio.sleep(self._every_s)
+
+    async def pull(self, resource: Resource, database: Database) -> None:
+        """Reads what takes time in one calendar, and takes the same time here.
+
+        Raises:
+            OutgoingError: the server was not reached, or did not answer.
+            CalDavError: it answered with something else.
+            StoreError: the database is away.
+        """
+        now = self._wall()
+        begin, end = now - _A_DAY, now + resource.ahead + 2 * _A_DAY
+        objects = await self._calendars[resource.tenant, resource.id].between(begin, end)
+        busy: dict[str, ical.Busy] = {}
+        unread = 0
+        for data in objects:
+            try:
+                found = ical.busy_times([data], begin, end, zone=resource.zone)
+            except ical.CalendarError:
+                unread += 1
+                continue
+            busy |= {one.uid: ical.Busy(one.uid, max(one.starts_at, begin), min(one.ends_at, end)) for one in found}
+        if unread:
+            _log.warning("events that cannot be read were left out", resource=resource.id, events=unread)
+        async with database.session() as session:
+            await _replace(session, resource, busy)
+
+    async def push(self, effect: Effect) -> str | None:
+        """Makes the event elsewhere what the booking is now, whichever change of it asked for that.
+
+        Raises:
+            NotSentError: nothing was sent yet.
+            RefusedError: the booking has no calendar elsewhere any more.
+            OutgoingError, CalDavError: nobody knows; another try finds out.
+        """
+        database = self._database
+        if database is None:
+            raise NotSentError("the worker is only starting")
+        async with database.session(reading=True) as session:
+            booking = await session.get(BookingRow, (effect.tenant, str(effect.payload["booking"])))
+        if booking is None or (booking.tenant, booking.resource) not in self._resources:
+            raise RefusedError("this booking has no calendar elsewhere")
+        uid = ical.uid_of(booking)
+        if booking.pushed is not None and booking.pushed >= booking.revision:
+            return uid
+        resource = self._resources[booking.tenant, booking.resource]
+        calendar = self._calendars[booking.tenant, booking.resource]
+        try:
+            etag = await self._write(calendar, booking, resource)
+        except OutgoingError as error:
+            if not error.sent:
+                raise NotSentError("the calendar server was not reached") from None
+            raise
+        async with database.session() as session:
+            await session.execute(
+                update(BookingRow)
+                .where(
+                    BookingRow.tenant == booking.tenant,
+                    BookingRow.id == booking.id,
+                    BookingRow.pushed.is_(None) | (BookingRow.pushed < booking.revision),
+                )
+                .values(pushed=booking.revision, etag=etag)
+            )
+        return uid
+
+    @staticmethod
+    async def _write(calendar: CalDavCalendar, booking: BookingRow, resource: Resource) -> str | None:
+        uid = ical.uid_of(booking)
+        if booking.state == "cancelled":
+            await calendar.delete(uid)
+            return None
+        data = ical.single(booking, title=resource.title)
+        try:
+            return await calendar.put(uid, data, etag=booking.etag)
+        except ChangedError:
+            # Another attempt of ours, a person, or another replica was there in between: the newest revision stays.
+            stored = await calendar.get(uid)
+        if stored is not None and _revision(stored.data) > booking.revision:
+            return stored.etag
+        return await calendar.put(uid, data, etag=stored.etag if stored is not None else None)
+
+
+async def _replace(session: AsyncSession, resource: Resource, busy: Mapping[str, ical.Busy]) -> None:
+    own = (EventRow.tenant == resource.tenant, EventRow.resource == resource.id)
+    known = {row.uid: row for row in await session.scalars(select(EventRow).where(*own))}
+    gone = [
+        uid
+        for uid, row in known.items()
+        if uid not in busy or (row.starts_at, row.ends_at) != (busy[uid].starts_at, busy[uid].ends_at)
+    ]
+    for uid in gone:
+        await session.execute(
+            delete(CellRow).where(
+                CellRow.tenant == resource.tenant, CellRow.resource == resource.id, CellRow.owner == _owner(uid)
+            )
+        )
+        await session.execute(delete(EventRow).where(*own, EventRow.uid == uid))
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    for one in sorted(busy.values(), key=lambda event: (event.starts_at, event.uid)):
+        if one.uid not in known or one.uid in gone:
+            values = {"tenant": resource.tenant, "resource": resource.id, "uid": one.uid}
+            await session.execute(
+                insert(EventRow).values(**values, starts_at=one.starts_at, ends_at=one.ends_at).on_conflict_do_nothing()
+            )
+        # Every time: what a booking had is free once that is cancelled, and then theirs.
+        wanted = cells(one.starts_at, one.ends_at)
+        await bookings.claim(session, resource.tenant, resource.id, wanted, _owner(one.uid), all_=False)
+
+
+def _owner(uid: str) -> str:
+    return f"event:{uid}"
+
+
+def _revision(data: bytes) -> int:
+    try:
+        return ical.sequence_of(data)
+    except ical.CalendarError:
+        return -1

@@ -95,7 +95,7 @@ class Change:
         _check(expected, current, kind, name)
         if old is not None and current is not None and old.body == body:
             return _entry(old)
-        if current is None and body is not None:
+        if old is None:
             await self._make_room(tenant, kind)
         version = old.version + 1 if old is not None else 1
         entry = Entry(tenant, kind, name, version, body, datetime.now(UTC), self._author, self._revision)
@@ -169,6 +169,12 @@ class RegistryStore:
         async with self._db.session(reading=True) as session:
             query = select(EntryRow).where(EntryRow.revision > revision).order_by(EntryRow.revision)
             return [_entry(row) for row in await session.scalars(query)]
+
+    async def all(self, tenant: str) -> list[Entry]:
+        """Everything a tenant has now."""
+        query = select(EntryRow).where(EntryRow.tenant == tenant, EntryRow.body.is_not(None))
+        async with self._db.session(reading=True) as session:
+            return [_entry(row) for row in await session.scalars(query.order_by(EntryRow.kind, EntryRow.name))]
 
     async def get(self, tenant: str, kind: Kind, name: str) -> Entry:
         """An entry as it is now.

@@ -67,7 +67,9 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
     # The provider has no keys by which it would know a message again: in doubt it is not sent a second time.
     worker.deliver("sms", idempotent=False, timeout_s=timeout_s, settled=sending.settled)(sending.send)
 
-    async def queue(context: WorkerContext, phone: str, text: str, due_at: dt.datetime) -> dict[str, object]:
+    async def queue(
+        context: WorkerContext, phone: str, text: str, due_at: dt.datetime | None = None
+    ) -> dict[str, object]:
         to = textable(phone, region=own.region, countries=countries)
         sender, at = sending.sender(context.tenant), now()
         if len(text) > own.max_chars:
@@ -90,7 +92,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
                 sender=sender,
                 phone=to,
                 state="queued",
-                due_at=due_at,
+                due_at=due_at or at,
                 created_at=at,
                 updated_at=at,
             )
@@ -110,7 +112,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
             phone: The mobile number.
             text: What it says.
         """
-        return await queue(context, phone, text, now())
+        return await queue(context, phone, text)
 
     @worker.tool(
         effect="once",
@@ -132,10 +134,10 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         begins = dt.datetime.combine(day, time.replace(tzinfo=None), zone)
         if begins <= now():
             raise ToolError("That is already over. Ask for the day and time of the appointment.")
-        due = max(now(), begins - dt.timedelta(hours=own.remind_hours))
+        due = begins - dt.timedelta(hours=own.remind_hours)
         text = f"Reminder: {about}, {say_date(day)} at {say_time(time)}. Reply STOP to get no messages."
-        queued = await queue(context, phone, text, due)
-        return {**queued, "day": day, "time": time, "sent_on": due.astimezone(zone).date()}
+        queued = await queue(context, phone, text, due if due > now() else None)
+        return {**queued, "day": day, "time": time, "sent_on": max(due, now()).astimezone(zone).date()}
 
     @worker.tool(
         effect="once",

@@ -5,10 +5,13 @@ from itertools import count
 from typing import Any
 
 import pytest
+from tests.bus.conftest import bus, open_bus, shared_nats
 from tests.examples.helpers import Ask
 
 from perhop.tools.base import Tool, ToolContext
 from perhop.tools.runner import ToolRunner
+
+__all__ = ["ask", "bus", "open_bus", "shared_nats"]
 
 
 @pytest.fixture

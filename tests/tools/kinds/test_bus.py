@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import time
 from typing import Any
 
 import pytest
@@ -176,6 +177,22 @@ async def test_a_tool_known_by_name_is_described_by_the_worker_that_offers_it() 
     with pytest.raises(UnknownToolError):
         registry.find("book", tenant="other")
     await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("at", "taken"), [("10:00", True), ("10:00:30", True), ("25:00", False), ("ten", False), ("10:00Z", False)]
+)
+def test_times_of_a_workers_tool_are_written_as_the_worker_takes_them(at: str, taken: bool) -> None:
+    @tool(effect="none")
+    def meet(at: time) -> None:
+        """Meets at a local time, which has no time zone.
+
+        Args:
+            at: When.
+        """
+
+    result = run(Scripted(b'"met"'), bus_tool(name="meet", parameters=dict(meet.parameters)), json.dumps({"at": at}))
+    assert result.ok is taken
 
 
 @given(st.text(), st.text(), st.text(), st.text())

@@ -39,7 +39,7 @@ class SchemaCheck:
         self._known = ", ".join(properties) if isinstance(properties, Mapping) else ""
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
-                dict(schema),
+                _without_stricter_formats(dict(schema)),
                 validate_formats=True,
                 offline=True,
                 # Messages go to the model and must not repeat what a caller said.
@@ -69,6 +69,17 @@ class SchemaCheck:
             where = f"; its parameters: {self._known or 'none'}" if not path else ""
             return Problem(".".join([*path, *kind.unexpected[:1]]), f"is not a parameter of this tool{where}")
         return Problem(".".join(path), error.message.replace(_VALUE, "it", 1))
+
+
+def _without_stricter_formats(schema: Any) -> Any:
+    """The schema as our own tools mean it: RFC 3339 wants a time zone in every time, a time to meet at has none. Where
+    a pattern says how times are written, it says all there is to check."""
+    if isinstance(schema, Mapping):
+        written = isinstance(schema.get("pattern"), str) and schema.get("format") in ("time", "date-time")
+        return {
+            key: _without_stricter_formats(value) for key, value in schema.items() if not (written and key == "format")
+        }
+    return [_without_stricter_formats(one) for one in schema] if isinstance(schema, list) else schema
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

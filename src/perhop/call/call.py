@@ -11,8 +11,7 @@ Its clients are the caller and any number of controllers, who may say the same t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
@@ -22,26 +21,26 @@ from perhop.call.announcer import Announcer
 from perhop.call.asking import Asking
 from perhop.call.away import AwayLeg
 from perhop.call.boundary import Boundary
-from perhop.call.direct.guard import SessionGuard
+from perhop.call.clients import Clients
+from perhop.call.direct.supervision import Supervision
 from perhop.call.endings import ENDINGS
-from perhop.call.event_audio import EventAudio
 from perhop.call.executor import ToolExecutor
 from perhop.call.farewell import Farewell
 from perhop.call.fillers import Fillers
 from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.holding import Holding
+from perhop.call.in_force import SessionInForce
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.line import Rejoin, Replacement
 from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
 from perhop.call.open_responses import OpenResponses
-from perhop.call.own_transcription import OwnTranscription
-from perhop.call.ownership import SessionLock, succession, turn_detection
-from perhop.call.replies import Replies, Reply
+from perhop.call.ownership import SessionLock
+from perhop.call.replies import Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.call.spending import Spending
-from perhop.call.taps import Tap, Taps
+from perhop.call.taps import Tap
 from perhop.call.tool_control import ToolControl
 from perhop.call.turns import Turn, TurnWatch
 from perhop.call.voice import AgentVoice
@@ -52,7 +51,6 @@ from perhop.realtime.events import (
     ClientEvent,
     ConversationItemCreate,
     ConversationItemDone,
-    ConversationItemRetrieved,
     ErrorEvent,
     InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
@@ -136,18 +134,19 @@ class Call:
         self.spending = spending or Spending(clock=clock)
         self._leg = leg
         self._boundary = boundary
-        self._lock = lock
         self._observer = observer
         self._clock = clock
         self._new_id = new_id
-        self._taps = Taps()
-        self._replies = Replies(new_id)
-        self._audio = EventAudio()
-        self._session: Mapping[str, Any] | None = None
+        self._session = SessionInForce(lock, transcribe=transcribe)
+        self._clients = Clients(
+            leg,
+            handle=self._handle,
+            refused=lambda code: observer.error(self, code, "client"),
+            new_id=new_id,
+        )
         self._asking = Asking(boundary.to_model, clock=clock, new_id=new_id)
         self._voice = AgentVoice(leg, self.history, self._to_model)
         self._open = OpenResponses(new_id)
-        self._transcription = OwnTranscription(on=transcribe)
         name = agent.name if agent else ""
         self._find_agent = find_agent
         self._successor: tuple[Agent, SessionLock] | None = None
@@ -158,7 +157,7 @@ class Call:
         self._control = ToolControl(self, leg)
         self._tools = ToolExecutor(
             boundary,
-            self._replies,
+            self._clients.replies,
             call_id=call_id,
             agent=name,
             tenant=tenant,
@@ -174,8 +173,14 @@ class Call:
         self._holding = Holding(self, announcer, self._phrase(), new_id=new_id)
         self._connected = False
         self.direct = leg.transport == "direct"
-        self._guard = SessionGuard() if self.direct else None
-        self._model_plays = False
+        self._supervision = (
+            Supervision(
+                restore=lambda changes: self._to_model(SessionUpdate(session=changes)),
+                give_up=lambda: self.hang_up(EndReason.CALLER_ABUSE),
+            )
+            if self.direct
+            else None
+        )
         self._turns = TurnWatch(clocked=self.clocked)
         self._responses = 0
         self._report = ClientReport()
@@ -191,7 +196,7 @@ class Call:
             self.spending.begin(self)
             self._leg.attach(self)
             self._observer.session_opened(self, self.model)
-            self._boundary.open_model(self, self._transcription.first(session))
+            self._boundary.open_model(self, self._session.first(session))
         self._log.info("call started", transport=self.transport, model=self.model)
 
     def on_caller_ready(self) -> None:
@@ -208,7 +213,7 @@ class Call:
 
     def on_caller_event(self, event: ClientEvent) -> None:
         """A client event: what is the caller's to decide goes on to the model."""
-        self._take(event, self._leg.send)
+        self._clients.took(event, self._leg.send)
 
     def on_playout_started(self, response_id: str) -> None:
         """The caller begins to hear this response."""
@@ -244,13 +249,12 @@ class Call:
         self.transport = leg.transport
         self._log.info("caller is back", transport=leg.transport)
         leg.attach(self)
-        if self._session is not None:
-            leg.send(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
+        self._clients.introduce(leg.send)
         self._boundary.resume_model()
 
     def _use(self, leg: CallerLeg) -> None:
         """This leg is the caller's from here on."""
-        self._leg = self._voice.leg = self._control.leg = leg
+        self._leg = self._voice.leg = self._control.leg = self._clients.leg = leg
         self.transport = leg.transport
         self._turns.clocked = leg.clocked
 
@@ -294,19 +298,17 @@ class Call:
         Raises:
             LimitExceededError: too many follow it already.
         """
-        self._taps.add(tap, audio=audio)
-        self._log.info("tap attached", taps=len(self._taps))
-        if self._session is not None:
-            tap.on_event(SessionCreated(event_id=self._new_id("event_"), session=dict(self._session)))
+        self._clients.attach(tap, audio=audio)
+        self._log.info("tap attached", taps=len(self._clients.taps))
 
     def detach(self, tap: Tap) -> None:
         """This one follows no more; the call goes on."""
-        self._taps.remove(tap)
-        self._log.info("tap left", taps=len(self._taps))
+        self._clients.taps.remove(tap)
+        self._log.info("tap left", taps=len(self._clients.taps))
 
     def on_controller_event(self, tap: Tap, event: ClientEvent) -> None:
         """A client event of an attached controller: it may say what the caller may, and gets its errors alone."""
-        self._take(event, tap.on_event)
+        self._clients.took(event, tap.on_event)
 
     def on_controller_audio(self, pcm: bytes) -> None:
         """Audio that a controller appended: it is the caller's as far as the model can tell."""
@@ -318,25 +320,24 @@ class Call:
         """Model audio goes straight to the caller."""
         if not self._voice.play(chunk):
             return
-        self._taps.audio(chunk)
+        self._clients.taps.audio(chunk)
         if self._turns.wants_audio:
             self._turns.audio(self._clock())
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
-        said = event
         self.history.apply(event)
         self._open.observe(event)
         requests, show = self._asking.observe(event)
+        said = event
         if isinstance(event, SessionCreated | SessionUpdated):
             event = self._put_in_force(event)
-        elif isinstance(event, ConversationItemRetrieved):
-            event = self._audio.to_clients(event)
-        if show and not self._transcription.hides(event):
-            self._tell(event)
+        shown = self._session.to_clients(event)
+        if show and shown is not None:
+            self._tell(shown)
         match event:
             case InputAudioBufferSpeechStarted():
-                if self._voice.interruptible and self._leg.clocked:
+                if self._session.interrupts and self._leg.clocked:
                     self._interrupt()
             case ResponseCreated():
                 self._responses += 1
@@ -344,15 +345,15 @@ class Call:
                 self._voice.response_over(event.response.id or "")
             case _:
                 pass
-        if self.direct:
-            self._observe_model_playing(event)
+        if self._supervision is not None:
+            self._observe_model_playing(self._supervision, event)
         self._fillers.observe(event)
         self._farewell.observe(event)
         self._functions.observe(event)
         self._asking.go_on(requests)
         self.spending.observe(said)
-        if self._guard is not None and isinstance(said, SessionCreated | SessionUpdated):
-            self._put_back(self._guard, said.session)
+        if self._supervision is not None and isinstance(said, SessionCreated | SessionUpdated):
+            self._supervision.check(said.session, self._session.lock)
 
     def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
         """The model session ended by itself."""
@@ -380,7 +381,8 @@ class Call:
 
     def on_rejoined(self, rejoin: Rejoin) -> None:
         """The sideband of a direct call is back: what can be known of the meantime is taken in."""
-        self._model_plays = False
+        if self._supervision is not None:
+            self._supervision.playing = False
         known = {item.id for item in rejoin.items if self.history.get(item.id or "") is not None}
         said = [item for item in rejoin.items if item.id not in known and isinstance(item, MessageItem)]
         if not rejoin.live:
@@ -397,20 +399,18 @@ class Call:
     def on_waiting(self) -> None:
         """There has been no model session for a while."""
         self._log.warning("no model session yet")
-        if self._session is not None and self._connected:
-            self._holding.begin(self._session)
+        if self._session.shown and self._connected:
+            self._holding.begin(self._session.shown)
 
     # -- of Perhop's own ----------------------------------------------------------------------------------------------
 
     def announce(self, event: ServerEvent) -> None:
         """Shows everybody an event that is not the model's, and no part of the conversation."""
-        self._leg.send(event)
-        self._taps.event(event)
+        self._clients.show(event)
 
     def announce_audio(self, chunk: AudioChunk) -> None:
         """Lets everybody hear what is not the model's."""
-        self._leg.play(chunk)
-        self._taps.audio(chunk)
+        self._clients.hear(chunk)
 
     def announced(self, response_id: str) -> None:
         """No more audio of this response of Perhop's own follows."""
@@ -439,8 +439,7 @@ class Call:
         self._asking.close()
         self._functions.close()
         self._boundary.close()
-        self._leg.close(reason)
-        self._taps.ended(reason)
+        self._clients.ended(reason)
         self._turn_over(self._turns.end(self._clock()))
         self._observer.session_closed(self, self.model)
         self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._turns.count)
@@ -464,9 +463,9 @@ class Call:
 
     def fill(self, event: ResponseCreate) -> bool:
         """Has the model say something if it is silent here; whether it will."""
-        if not self._connected or self.ended is not None or self._voice.playing or self._model_plays:
+        if not self._connected or self.ended is not None or self._agent_is_heard():
             return False
-        return self._asking.fill(self._replies.sign(event, None))
+        return self._asking.fill(self._clients.own(event))
 
     def received_ms(self, response: ResponseDone) -> int:
         """Audio of this response as it came from the model. Of a direct call nobody measures it: some, or none."""
@@ -476,7 +475,7 @@ class Call:
 
     def ask(self, event: ResponseCreate) -> None:
         """Has the model say something on Perhop's own behalf, when its turn has come."""
-        self._asking.from_client(self._replies.sign(event, None))
+        self._asking.from_client(self._clients.own(event))
 
     def tell_usage(self, usage: Usage) -> None:
         """Something of this call was counted."""
@@ -526,9 +525,9 @@ class Call:
             waiting=self.waiting,
             turns=self._turns.count,
             responses=self._responses,
-            interruptions=self._voice.interruptions,
+            interruptions=self._voice.interruptions + (self._supervision.interruptions if self._supervision else 0),
             tool_calls=self._functions.started,
-            taps=len(self._taps),
+            taps=len(self._clients.taps),
             epoch=self._boundary.epoch,
             hop=self._leg.stats(),
             client=self._report,
@@ -539,38 +538,20 @@ class Call:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _tell(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
-        """To everybody; but an error that answers somebody's event, to that one alone."""
-        answered = self._replies.answer(event) if isinstance(event, ErrorEvent) else None
+        """To whom it may concern."""
         if isinstance(event, ErrorEvent):
             self._observer.error(self, event.error.code or "", side)
+            if side == "model":
+                self._log.warning("the model reports an error", code=known_code(event.error.code or ""))
         else:
             self._turn_over(self._turns.observe(event, self._clock()))
-        if answered is None:
-            if isinstance(event, ErrorEvent) and side == "model":
-                self._log.warning("the model reports an error", code=known_code(event.error.code or ""))
-            self._leg.send(event)
-            self._taps.event(event)
-            return
-        reply, error = answered
-        if reply is not None:
-            reply(error)
-        else:
-            self._log.warning("the model refused an event of ours", code=error.error.code)
-
-    def _take(self, event: ClientEvent, reply: Reply) -> None:
-        """A client event of the one who is reached by ``reply``."""
-        try:
-            self._handle(self._replies.sign(event, reply), reply)
-        except ProtocolError as error:
-            error.event_id = event.event_id
-            self._observer.error(self, error.code or "", "client")
-            reply(error.to_event(self._new_id("event_")))
+        self._clients.tell(event)
 
     def _handle(self, event: ClientEvent, reply: Reply) -> None:
-        event = self._audio.to_model(event)
+        event = self._session.audio.to_model(event)
         match event:
             case SessionUpdate():
-                self._boundary.to_model(event.model_copy(update={"session": self._changes(event.session)}))
+                self._boundary.to_model(event.model_copy(update={"session": self._session.changes(event.session)}))
             case ResponseCreate():
                 self._asking.from_client(event, reply)
             case ConversationItemCreate() if isinstance(event.item, FunctionCallOutputItem):
@@ -584,56 +565,32 @@ class Call:
                 self._boundary.to_model(event)
                 self._functions.client_answered(function_call_id)
             case InputAudioBufferAppend():
-                self._boundary.audio_to_model(self._audio.appended(event))
+                self._boundary.audio_to_model(self._session.audio.appended(event))
             case OutputAudioBufferClear() if self._leg.clocked:
                 self._interrupt()
             case _:
                 self._boundary.to_model(event)
 
-    def _changes(self, session: Mapping[str, Any]) -> dict[str, Any]:
-        """What a client's update may change, as the model gets it."""
-        return self._transcription.update(self._lock.apply(session))
-
     def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
-        """The session that is now in force decides who interrupts and who asks. It ends when the call must, whatever
-        the model says of its own."""
-        session = {**self._transcription.shown(event.session), "expires_at": self.lifetime.expires_at}
-        self._session = session
-        self._audio.put_in_force(session)
-        detection = turn_detection(session)
-        self._voice.interruptible = detection is not None and detection.get("interrupt_response") is not False
-        self._asking.automatic(detection is not None and detection.get("create_response") is not False)
-        return event.model_copy(update={"session": session})
+        """The session that is now in force decides who interrupts and who asks."""
+        shown = self._session.put(event.session, expires_at=self.lifetime.expires_at)
+        self._clients.session = shown
+        self._asking.automatic(self._session.answers)
+        return event.model_copy(update={"session": shown})
 
-    def _observe_model_playing(self, event: ServerEvent) -> None:
+    def _observe_model_playing(self, supervision: Supervision, event: ServerEvent) -> None:
         """The model plays to the caller itself, and tells how far it is."""
-        match event:
-            case InputAudioBufferSpeechStarted():
-                self._connected = True  # whoever speaks first, or is spoken to already, needs no greeting
-            case OutputAudioBufferStarted():
-                self._connected = self._model_plays = True
-            case ResponseContentPartAdded() if event.part.type == "audio" and self._turns.wants_audio:
-                self._turns.audio(self._clock())
-            case OutputAudioBufferStopped():
-                self._model_plays = False
-                self.spending.played(event.response_id)
-                self._farewell.played(event.response_id)
-            case OutputAudioBufferCleared():
-                self._model_plays = False
-                self._voice.interruptions += 1
-            case _:
-                pass
+        played = supervision.observe(event)
+        self._connected = self._connected or supervision.connected
+        if played is not None:
+            self.spending.played(played)
+            self._farewell.played(played)
+        elif isinstance(event, ResponseContentPartAdded) and event.part.type == "audio" and self._turns.wants_audio:
+            self._turns.audio(self._clock())
 
-    def _put_back(self, guard: SessionGuard, session: Mapping[str, Any]) -> None:
-        """The caller may have changed at the model what its agent fixes."""
-        changes = guard.observe(session, self._lock)
-        if changes is None:
-            return
-        self._log.warning("a caller changed what its agent fixes; it is put back", restores=guard.restores)
-        if guard.exhausted:
-            self.hang_up(EndReason.CALLER_ABUSE)
-        else:
-            self._to_model(SessionUpdate(session=changes))
+    def _agent_is_heard(self) -> bool:
+        """Whether the caller hears the agent now."""
+        return self._voice.playing or (self._supervision is not None and self._supervision.playing)
 
     def _expire(self) -> None:
         """The call has lasted as long as it may."""
@@ -648,7 +605,7 @@ class Call:
 
     def _to_model(self, event: ClientEvent) -> None:
         """An event of Perhop's own."""
-        self._boundary.to_model(self._replies.sign(event, None))
+        self._boundary.to_model(self._clients.own(event))
 
     def _turn_over(self, turn: Turn | None) -> None:
         if turn is None:
@@ -679,16 +636,15 @@ class Call:
 
     def _take_over(self, agent: Agent, lock: SessionLock) -> None:
         """Another agent answers from here on; what it does not decide stays as it was."""
-        session = self._session or {}
-        changes, same_voice = succession(session, self._lock, lock)
+        changes, same_voice = self._session.succeed(lock)
         self._log.info("another agent takes over", to=agent.name)
-        self.agent, self._lock = agent, lock
+        self.agent = agent
         self._holding.phrase = self._phrase()
         self._functions.tools = agent.tools
         self._tools.agent = agent.name
         self._log = self._log.bind(agent=agent.name)
         if same_voice:
-            self._boundary.to_model(self._replies.sign(SessionUpdate(session=changes), None))
+            self._to_model(SessionUpdate(session=changes))
         else:
             self._boundary.restart_model(changes)
 

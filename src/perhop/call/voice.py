@@ -23,13 +23,11 @@ class AgentVoice:
 
     Attributes:
         leg: another one when the caller comes back.
-        interruptible: whether speech of the caller interrupts by itself.
         interruptions: so far.
     """
 
     def __init__(self, leg: CallerLeg, history: History, to_model: Callable[[ClientEvent], None]) -> None:
         self.leg = leg
-        self.interruptible = True
         self.interruptions = 0
         self._history = history
         self._to_model = to_model

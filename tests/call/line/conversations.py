@@ -53,7 +53,7 @@ FRAME_S = 0.02
 SAMPLES = 480
 LOUD = 8_000
 DIGITS = 4
-QUIET_S = 12.0
+QUIET_S = 20.0
 """After the last word, for everything to settle."""
 
 

@@ -113,3 +113,8 @@ def test_a_tool_of_an_mcp_server_is_told_as_a_function_with_its_outcome() -> Non
     assert items[0].call_id == items[1].call_id
     assert items[1].output == "3"
     assert len(items[1].id or "") <= 32
+
+
+def test_the_newest_is_told_even_when_it_is_larger_than_all_there_is_room_for() -> None:
+    items = told(caller("u1", transcript="hello"), caller("u2", transcript="y" * 4_000), budget=100)
+    assert [item.id for item in items] == ["u2"]

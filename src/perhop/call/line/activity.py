@@ -81,7 +81,3 @@ class Activity:
         if self._answer_due is not None and now < self._answer_due:
             return False
         return all(now >= until for until in self._transcripts.values())
-
-    def untranscribed(self) -> set[str]:
-        """Caller turns whose words have not come."""
-        return set(self._transcripts)

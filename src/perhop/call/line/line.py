@@ -95,6 +95,8 @@ class ModelLine:
         self._lost_at: float | None = None
         self._why: Replacement = "start"
         self._told_to_wait = False
+        self._trouble_since: float | None = None
+        self._refused = False
         self._speech_again_until: float | None = None
         self._retry_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -167,8 +169,8 @@ class ModelLine:
         """Somebody is there again."""
         if not self._suspended or self._closed:
             return
-        self._suspended = False
-        self._lost_at = self._clock()
+        self._suspended = self._refused = False
+        self._lost_at = self._trouble_since = self._clock()
         self._open_next()
 
     def restart(self, changes: Mapping[str, Any]) -> None:
@@ -226,8 +228,7 @@ class ModelLine:
         if epoch is self._next:
             self._next = None
         else:
-            if self._clock() - epoch.began_at >= self._policy.proven_s:
-                self._candidates.succeeded()
+            self._count_loss(epoch)
             self._current = None
             self._begin_gap("reconnect")
             self._host.on_session_lost()
@@ -382,6 +383,8 @@ class ModelLine:
         """From now on there is no session."""
         self._why = why
         self._lost_at = self._clock()
+        if why != "reconnect":
+            self._trouble_since = self._lost_at
         self._speech_again_until = None
         self._journal.gap(True)
 
@@ -400,11 +403,22 @@ class ModelLine:
                 left.retire()
         self._next = keep
 
+    def _count_loss(self, epoch: Epoch) -> None:
+        """A session that lived for a while has shown that its model works; one that did not is part of the trouble."""
+        now = self._clock()
+        if now - epoch.began_at >= self._policy.proven_s:
+            self._candidates.succeeded()
+            self._trouble_since = now
+        elif self._trouble_since is None:
+            self._trouble_since = now
+
     def _try_again(self, reason: EndReason, detail: str, *, fatal: bool) -> None:
         before = self._candidates.current
-        waited = self._clock() - self._lost_at if self._lost_at is not None else 0.0
-        delay = self._candidates.failed(fatal=fatal, patient=waited < self._policy.give_up_s)
+        since = self._trouble_since
+        patient = self._current is not None or since is None or self._clock() - since < self._policy.give_up_s
+        delay = None if self._refused else self._candidates.failed(fatal=fatal, patient=patient)
         if delay is None:
+            self._refused = True
             if self._current is None:
                 self._host.on_model_closed(reason, detail)
             return
@@ -437,7 +451,7 @@ class ModelLine:
             if life is not None:
                 prepare, force = life
                 if self._next is None:
-                    if self._retry_at is None:
+                    if self._retry_at is None and not self._refused:
                         due.append(prepare)
                 elif self._next.ready:
                     due += [force, self._clock() + POLL_S]
@@ -478,7 +492,7 @@ class ModelLine:
         if life is None:
             return
         prepare, force = life
-        if self._next is None and self._retry_at is None and now >= prepare:
+        if self._next is None and self._retry_at is None and not self._refused and now >= prepare:
             self._open_next()
         elif now >= force:
             self._take_over()

@@ -35,7 +35,7 @@ class LinePolicy:
     lead_s: float = 60.0
     tries: int = 4
     give_up_s: float = 30.0
-    proven_s: float = 0.5
+    proven_s: float = 5.0
     backoff_s: float = 0.2
     backoff_max_s: float = 5.0
     ready_s: float = 10.0

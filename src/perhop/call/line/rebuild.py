@@ -120,8 +120,8 @@ def _newest(items: list[Item], budget: int) -> list[Item]:
         unit = _unit(item)
         if unit in kept:
             continue
-        if sizes[unit] > budget:
-            break
+        if sizes[unit] > budget and kept:
+            break  # the newest is told whatever its size: without it there is nothing to answer
         budget -= sizes[unit]
         kept.add(unit)
     return [item for item in items if _unit(item) in kept or (isinstance(item, MessageItem) and item.role == "system")]

@@ -1,0 +1,74 @@
+"""The session that is in force in a call: what of it is whose to decide, and what clients see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perhop.call.event_audio import EventAudio
+from perhop.call.own_transcription import OwnTranscription
+from perhop.call.ownership import SessionLock, succession, turn_detection
+from perhop.realtime.events import ConversationItemRetrieved, ServerEvent
+from perhop.realtime.session import SessionConfig
+
+__all__ = ["SessionInForce"]
+
+
+class SessionInForce:
+    """Of one call.
+
+    Args:
+        lock: what the agent decides.
+        transcribe: have the caller's words written down for Perhop itself.
+
+    Attributes:
+        audio: converts clips in events by the formats in force.
+        shown: the effective session as clients see it; empty before there is one.
+        interrupts: speech of the caller interrupts the agent by itself.
+        answers: turns are answered without being asked for.
+    """
+
+    def __init__(self, lock: SessionLock, *, transcribe: bool) -> None:
+        self.audio = EventAudio()
+        self.shown: Mapping[str, Any] = {}
+        self.interrupts = True
+        self.answers = True
+        self.lock = lock
+        self._transcription = OwnTranscription(on=transcribe)
+
+    def first(self, config: SessionConfig) -> SessionConfig:
+        """The configuration to open the first model session with."""
+        return self._transcription.first(config)
+
+    def changes(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """What a client's update may change, as the model gets it."""
+        return self._transcription.update(self.lock.apply(session))
+
+    def put(self, session: Mapping[str, Any], *, expires_at: int) -> Mapping[str, Any]:
+        """The model put this in force. The session ends when the call must, whatever the model says of its own.
+
+        Returns:
+            What clients see.
+        """
+        self.shown = {**self._transcription.shown(session), "expires_at": expires_at}
+        self.audio.put_in_force(self.shown)
+        detection = turn_detection(self.shown)
+        self.interrupts = detection is not None and detection.get("interrupt_response") is not False
+        self.answers = detection is not None and detection.get("create_response") is not False
+        return self.shown
+
+    def to_clients(self, event: ServerEvent) -> ServerEvent | None:
+        """An event as clients get it; None for one that is for Perhop only."""
+        if self._transcription.hides(event):
+            return None
+        return self.audio.to_clients(event) if isinstance(event, ConversationItemRetrieved) else event
+
+    def succeed(self, lock: SessionLock) -> tuple[dict[str, Any], bool]:
+        """Another agent decides from here on; what it does not decide stays as it was.
+
+        Returns:
+            The update for the model, and whether the voice stays: a session that has spoken keeps its voice.
+        """
+        changes, same_voice = succession(self.shown, self.lock, lock)
+        self.lock = lock
+        return changes, same_voice

@@ -22,6 +22,7 @@ BENCHES = {
     "first_audio": "end of speech to first audio, and sentences cut short",
     "renewal": "model sessions replaced and lost while people talk",
     "tools": "a function call to its result: through NATS, six workers, PostgreSQL; pacing while one hangs",
+    "catalogue": "37 agents and 90 tools: loading them, starting calls, every tool through NATS",
     "brain": "voice detection, recognition, synthesis",
 }
 HERE = Path(__file__).parent

@@ -24,6 +24,8 @@ from perhop.workers.sdk.testing import WorkerBench, running
 
 TOKEN = "a-secret-token"
 
+BREAKING_OUT = ["x') or ('1' eq '1", "' or ListPrice ge 0 or City eq '", "&$top=1000"]
+
 
 def rows() -> list[dict[str, Any]]:
     return [
@@ -131,9 +133,7 @@ async def test_one_home_by_its_key(bench: WorkerBench) -> None:
         await bench.call("listing_details", {"listing_id": "K999"})
 
 
-@pytest.mark.parametrize(
-    "words", [*INJECTIONS[:4], *INJECTIONS[5:], "x') or ('1' eq '1", "' or ListPrice ge 0 or City eq '", "&$top=1000"]
-)
+@pytest.mark.parametrize("words", [*(one for one in INJECTIONS if "garden" not in one), *BREAKING_OUT])
 async def test_what_a_caller_says_stays_inside_its_literal(bench: WorkerBench, words: str) -> None:
     for place in ("city", "kind", "features"):
         found = await search(bench, bedrooms=3, **{place: words})

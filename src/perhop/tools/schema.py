@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, get_type_hints
+from typing import Any, Literal, NotRequired, get_type_hints
 
 from pydantic import (
     ConfigDict,
@@ -41,12 +41,14 @@ class Slot:
         values: known values of an open vocabulary, such as city names; others are still accepted. A mapping also says
             how each is spoken: ``{"SFO": ["San Francisco", "the city"]}``.
         pronounce: CMU phones of words no dictionary has (``{"Alviso": ["AE L V IY S OW"]}``), several for variants.
+        data: what kind of personal data it is, where that needs more care than any other.
     """
 
     prompt: str | None = None
     say: str | None = None
     values: Sequence[str] | Mapping[str, Sequence[str]] = ()
     pronounce: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    data: Literal["health"] | None = None
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Adds the ``x-…`` keys to the parameter's schema (a hook of pydantic)."""
@@ -62,6 +64,8 @@ class Slot:
             )
         if self.pronounce:
             schema["x-pronounce"] = {word: list(phones) for word, phones in self.pronounce.items()}
+        if self.data:
+            schema["x-data"] = self.data
         return schema
 
 

@@ -43,6 +43,7 @@ def render(template: str, output: Json, **arguments: Json) -> str:
         ("{^homes}None.{/homes}{#homes}x{/homes}", {"homes": []}, "None."),
         ("{#owner}{name} is at home.{/owner}", {"owner": {"name": "Ann"}}, "Ann is at home."),
         ("{#open}Open.{/open}{^open}Closed.{/open}", {"open": True}, "Open."),
+        ("{#open}Open.{/open}{^open}Closed.{/open}", {"open": False}, "Closed."),
         ("{#items}{n}: {a}, {/items}done", [{"a": 1}, {"a": 2}], "1: 1, 2: 2, done"),
         ("{value} it is", 7, "7 it is"),
         ("{missing} gone , fine .", {}, "gone, fine."),

@@ -125,7 +125,7 @@ def _render_section(node: _Section, scopes: Sequence[Mapping[str, Json]], today:
     value = _lookup(scopes, node.path)
     if node.inverted:
         return "" if value else _render(node.body, scopes, today, offset)
-    if not value and value != 0:
+    if not value and (value != 0 or value is False):
         return ""
     if not isinstance(value, list):
         inner = [*scopes, value] if isinstance(value, dict) else scopes

@@ -121,7 +121,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         say="You will get a reminder on the phone that ends in {ending:digits}.",
     )
     async def send_reminder(
-        phone: Phone, day: Day, time: Time, about: About, *, context: WorkerContext
+        phone: Phone, day: Day, time: Time, about: About = "your appointment", *, context: WorkerContext
     ) -> dict[str, object]:
         """Reminds somebody of an appointment by text message, the day before or as the office has it.
 

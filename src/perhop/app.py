@@ -21,7 +21,7 @@ from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.services import Services
 from perhop.brain.assembly import Brain, build
 from perhop.call.announcer import Announcer
-from perhop.call.budget import Budgets
+from perhop.call.budget import Budgets, agent_account
 from perhop.call.call import Call
 from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager, ModelKind
@@ -161,7 +161,13 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     stack.push_async_callback(events.close)
     events.start()
     observers.append(BusObserver(events.emit))
-    await start_hosted(hosted_workers(settings, guard), settings, bus=bus, database=db, stack=stack)
+    await start_hosted(
+        hosted_workers(settings, guard, also=[one.name for one in registry.offered]),
+        settings,
+        bus=bus,
+        database=db,
+        stack=stack,
+    )
     runner = await start_tools(registry, db=db, guard=guard, bus=bus, stack=stack, on_change=registry.on_change)
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
     stack.push_async_callback(webrtc.close)
@@ -240,14 +246,14 @@ async def _budgets(settings: Settings, db: Database) -> Budgets:
     budgets = Budgets(
         settings.budget,
         keys={key.name: key.budget for key in settings.keys if key.budget is not None},
-        agents={agent.name: agent.budget for agent in settings.agents if agent.budget is not None},
         warn_at=settings.warning.at,
         clock=time.monotonic,
         wall=time.time,
     )
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for spent in await spent_since(db, midnight):
-        budgets.already_used(key=spent.key, agent=spent.agent, tokens=spent.tokens, cost=spent.cost)
+        agent = agent_account(spent.tenant, spent.agent) if spent.agent is not None else None
+        budgets.already_used(key=spent.key, agent=agent, tokens=spent.tokens, cost=spent.cost)
     return budgets
 
 

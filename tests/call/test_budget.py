@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from perhop.call.budget import BudgetExceededError, Budgets, Finding, Verdict
+from perhop.call.budget import BudgetExceededError, Budgets, Finding, Verdict, agent_account
 from perhop.call.prices import PriceTable
 from perhop.call.usage import TokenUse, of_response, of_transcription
 from perhop.config import Settings
@@ -228,6 +228,16 @@ def test_a_day_that_is_used_up_takes_no_calls_until_midnight() -> None:
     assert refused.value.retry_after_s == 43_201
     clock.wall += refused.value.retry_after_s
     shared.open(key=None, agent=None)
+
+
+def test_agents_of_one_name_but_two_tenants_have_accounts_of_their_own_also_after_a_restart() -> None:
+    clock = Clock()
+    shared = budgets(clock)
+    limits = BudgetSettings(day_tokens=100)
+    shared.already_used(key=None, agent=agent_account("acme", "desk"), tokens=100, cost=Decimal(0))
+    with pytest.raises(BudgetExceededError, match=r"agents.desk.budget"):
+        shared.open(key=None, agent=agent_account("acme", "desk"), agent_limits=limits)
+    shared.open(key=None, agent=agent_account("default", "desk"), agent_limits=limits)
 
 
 def test_a_call_that_goes_on_past_midnight_draws_on_the_new_day() -> None:

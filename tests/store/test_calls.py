@@ -92,9 +92,10 @@ async def test_days_add_up_exactly(store: Database) -> None:
     assert await days(store, CallFilter(tenant="nobody"), limit=10) == []
 
 
-async def test_what_was_spent_is_known_by_key_and_agent(store: Database) -> None:
+async def test_what_was_spent_is_known_by_tenant_key_and_agent(store: Database) -> None:
     spent = await spent_since(store, NOON - timedelta(hours=12))
-    assert sorted(spent, key=lambda each: str(each.agent)) == [
-        Spent("shop", None, 110, Decimal("0.000006")),
-        Spent("shop", "oneroof", 550, Decimal("0.000015")),
+    assert sorted(spent, key=lambda each: (each.tenant, str(each.agent))) == [
+        Spent("acme", "shop", None, 110, Decimal("0.000006")),
+        Spent("acme", "shop", "oneroof", 220, Decimal("0.000006")),
+        Spent("bolt", "shop", "oneroof", 330, Decimal("0.000009")),
     ]

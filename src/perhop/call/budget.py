@@ -19,7 +19,7 @@ from perhop.call.usage import TokenUse
 from perhop.config.budget import BudgetSettings
 from perhop.errors import LimitExceededError
 
-__all__ = ["Account", "BudgetExceededError", "Budgets", "Finding", "Used", "Verdict"]
+__all__ = ["Account", "BudgetExceededError", "Budgets", "Finding", "Used", "Verdict", "agent_account"]
 
 DAY_S = 86_400
 
@@ -91,6 +91,11 @@ class _Scope:
 Kind = Literal["process", "key", "agent"]
 
 
+def agent_account(tenant: str, agent: str) -> str:
+    """The name of an agent's account: tenants may each have an agent of the same name."""
+    return agent if tenant == "default" else f"{tenant}/{agent}"
+
+
 class Budgets:
     """All accounts of a process.
 
@@ -155,7 +160,8 @@ class Budgets:
 
     def already_used(self, *, key: str | None, agent: str | None, tokens: int, cost: Decimal) -> None:
         """Counts what calls of today used before this process began."""
-        for scope in self._scopes(key=key, agent=agent, agent_limits=None):
+        # Agents carry their limits: those that count later are not known yet.
+        for scope in self._scopes(key=key, agent=agent, agent_limits=BudgetSettings()):
             scope.day.add(tokens, cost, day=self._today())
 
     def _scopes(self, *, key: str | None, agent: str | None, agent_limits: BudgetSettings | None) -> tuple[_Scope, ...]:
@@ -163,7 +169,7 @@ class Budgets:
         if key is not None:
             parties.append(("key", key, f"keys.{key}.budget"))
         if agent is not None:
-            parties.append(("agent", agent, f"agents.{agent}.budget"))
+            parties.append(("agent", agent, f"agents.{agent.rpartition('/')[2]}.budget"))
         scopes = []
         for kind, name, shown in parties:
             limits = self._limits[kind].get(name)

@@ -10,7 +10,7 @@ from perhop.call.absence import Absence
 from perhop.call.agents import Agent
 from perhop.call.announcer import Announcer
 from perhop.call.boundary import Boundary
-from perhop.call.budget import Budgets
+from perhop.call.budget import Budgets, agent_account
 from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import CallerLeg, EndReason
@@ -156,7 +156,7 @@ class CallManager:
         config = self._configure(agent, session, model=model, lock=lock)
         gateway = line is None
         line = line or ModelLine(kinds, self._policy, clock=self._clock, wall=self._wall, new_id=self._new_id)
-        name, limits = (agent.name, agent.budget) if agent else (None, None)
+        name, limits = (agent_account(tenant, agent.name), agent.budget) if agent else (None, None)
         account = self._budgets.open(key=key, agent=name, agent_limits=limits)
         call = Call(
             call_id or self._new_id("rtc_"),

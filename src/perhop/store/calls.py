@@ -98,8 +98,9 @@ class DayTotal:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What calls of one key and agent used."""
+    """What calls of one tenant, key and agent used."""
 
+    tenant: str
     key: str | None
     agent: str | None
     tokens: int
@@ -174,16 +175,16 @@ async def days(db: Database, which: CallFilter, *, limit: int) -> list[DayTotal]
 
 
 async def spent_since(db: Database, moment: datetime) -> list[Spent]:
-    """What calls that began at or after a moment used, by key and agent."""
+    """What calls that began at or after a moment used, by tenant, key and agent."""
     query = (
-        select(CallRow.key, CallRow.agent, func.sum(_TOKENS), func.sum(CallRow.cost, type_=Money))
+        select(CallRow.tenant, CallRow.key, CallRow.agent, func.sum(_TOKENS), func.sum(CallRow.cost, type_=Money))
         .where(CallRow.started_at >= moment)
-        .group_by(CallRow.key, CallRow.agent)
+        .group_by(CallRow.tenant, CallRow.key, CallRow.agent)
     )
     async with db.session(reading=True) as session:
         return [
-            Spent(key, agent, int(tokens or 0), cost or Decimal(0))
-            for key, agent, tokens, cost in await session.execute(query)
+            Spent(tenant, key, agent, int(tokens or 0), cost or Decimal(0))
+            for tenant, key, agent, tokens, cost in await session.execute(query)
         ]
 
 

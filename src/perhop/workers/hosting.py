@@ -62,8 +62,11 @@ def make_worker(reference: str, settings: Settings, guard: Guard, *, folder: Pat
     return load_worker(reference, folder=folder)
 
 
-def hosted_workers(settings: Settings, guard: Guard) -> list[Worker]:
+def hosted_workers(settings: Settings, guard: Guard, *, also: Iterable[str] = ()) -> list[Worker]:
     """The workers that run inside ``perhop serve``: none when there is a bus to reach them by.
+
+    Args:
+        also: tools on the bus that are wanted besides those that the agents of the settings name.
 
     Raises:
         PerhopError: one of those named is not there.
@@ -72,7 +75,7 @@ def hosted_workers(settings: Settings, guard: Guard) -> list[Worker]:
         return []
     if settings.workers.hosted is not None:
         return [make_worker(one, settings, guard, folder=settings.base_dir) for one in settings.workers.hosted]
-    wanted = _bus_tools(settings)
+    wanted = _bus_tools(settings) | set(also)
     if not wanted:
         return []
     made = [make_worker(name, settings, guard) for name in REFERENCE]

@@ -14,6 +14,7 @@ from perhop.config import Settings
 from perhop.store import Database
 from perhop.tools.bus import Bus, RemoteError
 from perhop.tools.guard import Guard
+from perhop.workers.calendar.bookings import forget_past
 from perhop.workers.calendar.tables import BookingRow, CellRow
 from perhop.workers.calendar.worker import make_worker
 from perhop.workers.sdk import Worker
@@ -257,3 +258,14 @@ async def test_tenants_do_not_see_each_others_bookings(bench: WorkerBench) -> No
         await bench.call("cancel_appointment", {"booking_id": booking["booking_id"]}, tenant="other")
     with pytest.raises(RemoteError, match="nothing of this name"):
         await book(bench, tenant="other")
+
+
+async def test_time_that_is_over_is_forgotten_and_its_bookings_are_not(bench: WorkerBench) -> None:
+    await book(bench)
+    async with bench.database.session() as session:
+        await forget_past(session, datetime(2026, 11, 27, 18, 30, tzinfo=UTC))
+    assert await taken(bench) == 6
+    async with bench.database.session() as session:
+        await forget_past(session, datetime(2026, 11, 28, tzinfo=UTC))
+        assert (await session.scalars(select(BookingRow))).one().state == "booked"
+    assert await taken(bench) == 0

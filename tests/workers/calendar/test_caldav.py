@@ -126,6 +126,25 @@ async def test_events_of_others_block_their_time_until_they_are_gone(
         await until(freed)
 
 
+async def test_an_event_that_gets_shorter_or_moves_keeps_what_it_still_has(
+    radicale: Radicale, calendar: str, database: Database
+) -> None:
+    radicale.put(calendar, "long", "DTSTART:20261127T170000Z", "DTEND:20261127T200000Z")
+    async with diary(calendar, database) as bench:
+        for times, blocked in (
+            (("DTSTART:20261127T170000Z", "DTEND:20261127T200000Z"), ("09:00", "10:00", "11:00")),
+            (("DTSTART:20261127T180000Z", "DTEND:20261127T190000Z"), ("10:00",)),
+            (("DTSTART:20261127T180000Z", "DTEND:20261127T220000Z"), ("10:00", "11:00", "13:00")),
+        ):
+            radicale.put(calendar, "long", *times)
+            left = [time for time in ALL if time not in blocked]
+
+            async def as_planned(left: list[str] = left) -> bool:
+                return await free(bench) == left
+
+            await until(as_planned)
+
+
 async def test_a_booking_stays_when_somebody_plans_something_else_at_its_time(
     radicale: Radicale, calendar: str, database: Database
 ) -> None:

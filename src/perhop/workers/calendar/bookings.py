@@ -15,7 +15,7 @@ from perhop.errors import PerhopError
 from perhop.workers.calendar.hours import Resource, cells
 from perhop.workers.calendar.tables import BookingRow, CellRow
 
-__all__ = ["TakenError", "book", "cancel", "claim", "free_starts", "move"]
+__all__ = ["TakenError", "book", "cancel", "claim", "forget_past", "free_starts", "move"]
 
 _TRIES = 5
 
@@ -128,6 +128,11 @@ async def claim(
         got += len((await session.scalars(statement.returning(CellRow.cell))).all())
     if all_ and got < len(rows):
         raise TakenError("taken")
+
+
+async def forget_past(session: AsyncSession, before: datetime) -> None:
+    """Deletes cells that are over; bookings stay."""
+    await session.execute(delete(CellRow).where(CellRow.cell < cells(before, before).start))
 
 
 async def _take(session: AsyncSession, booking: BookingRow) -> None:

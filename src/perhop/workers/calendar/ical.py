@@ -30,7 +30,7 @@ class CalendarError(PerhopError):
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Time that an event takes; ``uid`` is a digest that is the same for this recurrence each time."""
+    """Time that an event takes; ``uid`` is a digest of the event and its time, the same whenever it is read."""
 
     uid: str
     starts_at: datetime
@@ -84,7 +84,7 @@ def busy_times(objects: Iterable[bytes], begin: datetime, end: datetime, *, zone
             starts_at, ends_at = _moment(event.start, zone), _moment(event.end, zone)
             if ends_at <= starts_at:
                 continue
-            digest = hashlib.sha256(f"{uid} {starts_at.isoformat()}".encode()).hexdigest()
+            digest = hashlib.sha256(f"{uid} {starts_at.isoformat()} {ends_at.isoformat()}".encode()).hexdigest()
             found[digest] = Busy(digest, starts_at, ends_at)
             if len(found) > MAX_BUSY:
                 raise CalendarError(f"more than {MAX_BUSY} events")

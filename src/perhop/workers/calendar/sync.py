@@ -7,7 +7,7 @@ other events there are theirs: they take their time here. A booking made while s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,8 +94,14 @@ class Sync:
             busy |= {one.uid: ical.Busy(one.uid, max(one.starts_at, begin), min(one.ends_at, end)) for one in found}
         if unread:
             _log.warning("events that cannot be read were left out", resource=resource.id, events=unread)
+        # Taking and letting go are apart: in one transaction they and a booking could wait for each other in a circle.
         async with database.session() as session:
-            await _replace(session, resource, busy)
+            gone = await _take(session, resource, busy)
+        if gone:
+            async with database.session() as session:
+                await _let_go(session, resource, gone)
+            async with database.session() as session:
+                await _take(session, resource, busy)
 
     async def push(self, effect: Effect) -> str | None:
         """Makes the event elsewhere what the booking is now, whichever change of it asked for that.
@@ -152,31 +158,28 @@ class Sync:
         return await calendar.put(uid, data, etag=stored.etag if stored is not None else None)
 
 
-async def _replace(session: AsyncSession, resource: Resource, busy: Mapping[str, ical.Busy]) -> None:
+async def _take(session: AsyncSession, resource: Resource, busy: Mapping[str, ical.Busy]) -> list[str]:
+    """Takes the time of these events, as far as it is free; returns those that are known and no longer there."""
     own = (EventRow.tenant == resource.tenant, EventRow.resource == resource.id)
-    known = {row.uid: row for row in await session.scalars(select(EventRow).where(*own))}
-    gone = [
-        uid
-        for uid, row in known.items()
-        if uid not in busy or (row.starts_at, row.ends_at) != (busy[uid].starts_at, busy[uid].ends_at)
-    ]
-    for uid in gone:
-        await session.execute(
-            delete(CellRow).where(
-                CellRow.tenant == resource.tenant, CellRow.resource == resource.id, CellRow.owner == _owner(uid)
-            )
-        )
-        await session.execute(delete(EventRow).where(*own, EventRow.uid == uid))
+    known = set(await session.scalars(select(EventRow.uid).where(*own)))
     insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     for one in sorted(busy.values(), key=lambda event: (event.starts_at, event.uid)):
-        if one.uid not in known or one.uid in gone:
+        if one.uid not in known:
             values = {"tenant": resource.tenant, "resource": resource.id, "uid": one.uid}
-            await session.execute(
-                insert(EventRow).values(**values, starts_at=one.starts_at, ends_at=one.ends_at).on_conflict_do_nothing()
-            )
+            times = {"starts_at": one.starts_at, "ends_at": one.ends_at}
+            await session.execute(insert(EventRow).values(**values, **times).on_conflict_do_nothing())
         # Every time: what a booking had is free once that is cancelled, and then theirs.
         wanted = cells(one.starts_at, one.ends_at)
         await bookings.claim(session, resource.tenant, resource.id, wanted, _owner(one.uid), all_=False)
+    return sorted(known - busy.keys())
+
+
+async def _let_go(session: AsyncSession, resource: Resource, gone: Sequence[str]) -> None:
+    for uid in gone:
+        own = (CellRow.tenant == resource.tenant, CellRow.resource == resource.id, CellRow.owner == _owner(uid))
+        await session.execute(delete(CellRow).where(*own))
+        event = (EventRow.tenant == resource.tenant, EventRow.resource == resource.id, EventRow.uid == uid)
+        await session.execute(delete(EventRow).where(*event))
 
 
 def _owner(uid: str) -> str:

@@ -70,7 +70,7 @@ class EventRow(_Base):
     """An event of a calendar elsewhere that takes time of a resource; once for each recurrence.
 
     Attributes:
-        uid: digest of the event's own, which may be of any length.
+        uid: digest of the event's own, which may be of any length, and of its time.
     """
 
     __tablename__ = "calendar_events"

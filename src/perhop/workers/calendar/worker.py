@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from perhop.config import Settings
 from perhop.tools.function import FunctionTool
 from perhop.tools.guard import Guard
+from perhop.workers.calendar import bookings
 from perhop.workers.calendar.diary import CALDAV, Diary
 from perhop.workers.calendar.feed import Feed
 from perhop.workers.calendar.hours import resources_of
 from perhop.workers.calendar.sync import Sync
 from perhop.workers.calendar.tables import SCHEMA
-from perhop.workers.sdk import Worker
+from perhop.workers.sdk import Site, Worker
 
 __all__ = ["make_worker"]
 
 _SAID = "on {day} at {time}"
+
+_KEEP_PAST = timedelta(days=2)
+_TIDY_S = 3600.0
 
 
 def _now() -> datetime:
@@ -41,6 +46,14 @@ def make_worker(
     worker = Worker("calendar", version="1.0.0", description="Books appointments", schemas=[SCHEMA])
     for tool in _tools(diary):
         worker.add(tool)
+
+    @worker.background
+    async def tidy(site: Site) -> None:
+        while True:
+            async with site.database.session() as session:
+                await bookings.forget_past(session, wall() - _KEEP_PAST)
+            await asyncio.sleep(_TIDY_S)
+
     sync = Sync(resources, guard, every_s=own.sync_s, wall=wall)
     if sync.needed:
         worker.deliver(CALDAV, idempotent=True, attempts=45, retry_s=retry_s, retry_most_s=3600.0)(sync.push)

@@ -15,11 +15,10 @@ from collections.abc import Callable
 
 import structlog
 
-from perhop.call.absence import Absence, CallEndedError
+from perhop.call.absence import Absence
 from perhop.call.agents import Agent
 from perhop.call.announcer import Announcer
 from perhop.call.asking import Asking
-from perhop.call.away import AwayLeg
 from perhop.call.boundary import Boundary
 from perhop.call.clients import Clients
 from perhop.call.direct.supervision import Supervision
@@ -37,6 +36,7 @@ from perhop.call.line import Rejoin, Replacement
 from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
 from perhop.call.open_responses import OpenResponses
 from perhop.call.ownership import SessionLock
+from perhop.call.presence import Presence
 from perhop.call.replies import Reply
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.call.spending import Spending
@@ -168,7 +168,7 @@ class Call:
             new_id=new_id,
         )
         self._functions = FunctionCalls(agent.tools if agent else {}, self._tools.run, self._tools_answered)
-        self._absence = absence or Absence(0.0)
+        self._presence = Presence(self, absence or Absence(0.0))
         self._hold_phrase = hold_phrase
         self._holding = Holding(self, announcer, self._phrase(), new_id=new_id)
         self._connected = False
@@ -228,11 +228,8 @@ class Call:
 
     def on_caller_closed(self, reason: EndReason) -> None:
         """The caller is gone; one who was lost may come back."""
-        lost = reason is EndReason.CALLER_LOST or reason is EndReason.CALLER_NEVER_CONNECTED
-        if lost and self._connected and self._absence.allowed and self.ended is None:
-            self._wait_for_caller()
-        else:
-            self.hang_up(reason)
+        self._holding.end()
+        self._presence.gone(reason)
 
     def resume(self, leg: CallerLeg) -> None:
         """The caller is back, over this leg, or changes over to it.
@@ -240,47 +237,23 @@ class Call:
         Raises:
             CallEndedError: the call is over.
         """
-        if self.ended is not None:
-            raise CallEndedError(self.id)
-        if not self._absence.waiting:
-            self._change_over()
-        self._absence.over()
-        self._use(leg)
-        self.transport = leg.transport
-        self._log.info("caller is back", transport=leg.transport)
-        leg.attach(self)
-        self._clients.introduce(leg.send)
-        self._boundary.resume_model()
+        self._presence.back(leg)
 
-    def _use(self, leg: CallerLeg) -> None:
+    def use(self, leg: CallerLeg) -> None:
         """This leg is the caller's from here on."""
         self._leg = self._voice.leg = self._control.leg = self._clients.leg = leg
         self.transport = leg.transport
         self._turns.clocked = leg.clocked
+        leg.attach(self)
+        self._clients.introduce(leg.send)
 
-    def _change_over(self) -> None:
-        """The leg is left. An answer that was being made begins again, for the new leg heard nothing of it; one that
-        was playing ends where it was. Either way a further model session is told so."""
-        speaking = self._voice.playing or self._asking.live_response_id is not None
-        self._note_what_was_heard()
-        if speaking:
-            self._boundary.suspend_model()
-        self._leg.close(EndReason.CALLER_LOST)
-
-    def _wait_for_caller(self) -> None:
+    def suspend_model(self) -> None:
         """The model session ends; the conversation is kept."""
-        self._holding.end()
-        self._note_what_was_heard()
-        self._use(AwayLeg(self._leg))
-        self._log.info("caller lost, waiting", seconds=self._absence.window_s)
         self._boundary.suspend_model()
-        self._absence.begin(lambda: self.hang_up(EndReason.CALLER_LOST))
 
-    def _note_what_was_heard(self) -> None:
-        """What the leg had not played will not be heard any more."""
-        for entry in self.history.unplayed():
-            self.history.cut(entry.item_id, self._leg.position(entry.item_id).played_ms)
-            self.history.played_out(entry.response_id)
+    def resume_model(self) -> None:
+        """Another one begins, and is told the conversation."""
+        self._boundary.resume_model()
 
     def on_client_report(self, report: ClientReport) -> None:
         """What the caller's browser measured."""
@@ -435,7 +408,7 @@ class Call:
         self.spending.close()
         self._farewell.close()
         self._holding.end()
-        self._absence.over()
+        self._presence.close()
         self._asking.close()
         self._functions.close()
         self._boundary.close()
@@ -482,6 +455,16 @@ class Call:
         self._observer.used(self, usage)
 
     @property
+    def leg(self) -> CallerLeg:
+        """The caller's leg in use."""
+        return self._leg
+
+    @property
+    def answering(self) -> bool:
+        """Whether an answer is being made or played."""
+        return self._voice.playing or self._asking.live_response_id is not None
+
+    @property
     def connected(self) -> bool:
         """Whether the caller can hear us by now."""
         return self._connected
@@ -504,12 +487,12 @@ class Call:
     @property
     def resume_secret(self) -> str | None:
         """Whoever presents it may come back as the caller; None where nobody may."""
-        return self._absence.secret if self._absence.allowed else None
+        return self._presence.secret
 
     @property
     def waiting(self) -> bool:
         """Whether the caller is away and may come back."""
-        return self._absence.waiting
+        return self._presence.waiting
 
     def snapshot(self) -> CallSnapshot:
         """The figures of this call now."""

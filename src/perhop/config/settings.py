@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +11,6 @@ from pydantic import (
     HttpUrl,
     SecretStr,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
@@ -21,6 +19,7 @@ from perhop.config.bus import BusSettings
 from perhop.config.models import BUILT_IN_MODELS, UpstreamSettings
 from perhop.config.registry import RegistrySettings, SecretSettings
 from perhop.config.sessions import SessionSettings
+from perhop.config.signing import SigningSecret
 from perhop.config.store import StoreSettings
 from perhop.config.table import Name, Table
 from perhop.config.telemetry import TelemetrySettings
@@ -63,9 +62,6 @@ McpHost = Annotated[
 
 Scope = Literal["calls", "tokens", "stats", "admin"]
 """What an API key may do: start and end calls; mint client secrets; read calls and metrics; everything."""
-
-
-_SIGNING_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}")
 
 
 class ServerSettings(Table):
@@ -327,19 +323,9 @@ class WebhookSettings(Table):
     """
 
     url: HttpUrl
-    secret: SecretStr
+    secret: SigningSecret
     events: tuple[WebhookEventName, ...] = ("realtime.call.incoming", "perhop.call.started", "perhop.call.ended")
     tenant: Name | None = None
-
-    @field_validator("secret")
-    @classmethod
-    def _secret_can_sign(cls, secret: SecretStr) -> SecretStr:
-        if not _SIGNING_SECRET.fullmatch(secret.get_secret_value()):
-            raise ValueError(
-                "must be 'whsec_' and the base64 of at least 24 bytes; make one with: "
-                "echo whsec_$(openssl rand -base64 32)"
-            )
-        return secret
 
 
 class LogSettings(Table):

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, HttpUrl, SecretStr, StringConstraints, field_validator, model_validator
 
 from perhop.config.records import AuditTrailSettings, TranscriptSettings
+from perhop.config.signing import SigningSecret
 from perhop.config.sms import SmsSettings
 from perhop.config.table import Name, Table
 
@@ -197,15 +198,8 @@ class WebhookOutSettings(Table):
     """
 
     url: HttpUrl
-    secret: SecretStr
+    secret: SigningSecret
     tenant: Name | None = None
-
-    @field_validator("secret")
-    @classmethod
-    def _can_sign(cls, secret: SecretStr) -> SecretStr:
-        from perhop.config.settings import WebhookSettings
-
-        return WebhookSettings(url=HttpUrl("https://example.com"), secret=secret).secret
 
 
 class CrmSettings(Table):

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
+from tests.bus.servers import NatsServer, needs_nats
 from tests.bus.unique import unique
 from tests.workers.calls import BEGIN, Gateway, until
 
 from perhop.config import Settings
 from perhop.store import Database
-from perhop.tools.bus import Bus, RemoteError, call_subject
+from perhop.tools.bus import Bus, NatsBus, RemoteError, call_subject
 from perhop.tools.guard import Guard
 from perhop.workers.sdk.testing import WorkerBench, running
 from perhop.workers.transcript.book import MAX_BYTES, PAGE, Said, Talk, words_of
@@ -84,6 +85,24 @@ async def test_an_event_that_comes_again_is_one_turn(bench: WorkerBench, bus: Bu
         await gateway.say(1, "caller", "once", event_id=event_id)
     await gateway.say(2, "caller", "twice")
     assert len((await read(bench, gateway.call_id, 2))["content"]["turns"]) == 2
+
+
+@needs_nats
+async def test_what_was_said_while_the_worker_was_away_is_there_when_it_is_back(
+    database: Database, shared_nats: NatsServer
+) -> None:
+    bus = await NatsBus.open(shared_nats.settings(), wait_s=5)
+    try:
+        gateway = Gateway(bus, unique("rtc"))
+        async with running(worker(), database=database, bus=bus):
+            await gateway.say(1, "caller", "before")
+        await gateway.say(2, "caller", "meanwhile")
+        async with running(worker(), database=database, bus=bus) as bench:
+            await gateway.say(3, "caller", "after")
+            turns = (await read(bench, gateway.call_id, 3))["content"]["turns"]
+        assert [turn["text"] for turn in turns] == ["before", "meanwhile", "after"]
+    finally:
+        await bus.close()
 
 
 async def test_the_three_formats(bench: WorkerBench, bus: Bus) -> None:

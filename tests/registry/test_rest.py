@@ -193,8 +193,8 @@ async def test_a_process_without_a_database_says_so() -> None:
         assert (await client.get("/api/tools")).json()["error"]["code"] == "no_registry"
 
 
-def test_the_published_schema_describes_definitions() -> None:
-    document = build_world().app.openapi()
-    put = document["paths"]["/api/tools/{name}"]["put"]["requestBody"]["content"]["application/json"]["schema"]
-    assert "HttpToolSettings" in str(put)
-    assert "instructions" in document["components"]["schemas"]["AgentBody"]["properties"]
+@pytest.mark.parametrize(("path", "word"), [("/api/agents/{name}", "instructions"), ("/api/tools/{name}", "HttpTool")])
+def test_the_published_schema_describes_definitions(path: str, word: str) -> None:
+    put = build_world().app.openapi()["paths"][path]["put"]
+    assert word in str(put["requestBody"]["content"]["application/json"]["schema"])
+    assert {"If-Match", "If-None-Match"} <= {parameter["name"].title() for parameter in put["parameters"]}

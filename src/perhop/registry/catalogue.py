@@ -23,8 +23,8 @@ from perhop.tools.registry import ToolRegistry
 
 __all__ = ["Catalogue", "Rules", "build"]
 
-_AT_ONCE = 16
-"""Agents built before others get their turn: a rebuild must not hold up audio."""
+_AT_ONCE = 32
+"""Definitions read, or tools of agents looked up, before others get their turn: a rebuild must not hold up audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,11 @@ async def build(tenant: str, entries: Iterable[Entry], rules: Rules, *, before: 
     place = {name: number for number, name in enumerate(rules.order)}
     agents.sort(key=lambda agent: (place.get(agent.name, len(place)), agent.name))
     built: dict[str, Agent] = {}
-    for number, agent in enumerate(agents):
-        if number % _AT_ONCE == _AT_ONCE - 1:
+    done = 0
+    for agent in agents:
+        done += 1 + len(agent.tools)
+        if done >= _AT_ONCE:
+            done = 0
             await asyncio.sleep(0)
         try:
             rules.check_agent(agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -67,11 +68,13 @@ def body_of_agent(agent: AgentSettings) -> str:
     Raises:
         DefinitionError: it holds what JSON cannot express.
     """
+    _must_be_finite(agent.session, agent.privacy, agent.turn_detection)
     return _encoded(agent.model_dump(mode="json", exclude_unset=True, exclude={"name"}))
 
 
 def body_of_tool(tool: ToolSettings) -> str:
     """The JSON that is stored; headers as they were written. Raises DefinitionError as :func:`body_of_agent` does."""
+    _must_be_finite(getattr(tool, "parameters", None), getattr(tool, "body", None))
     return _encoded(shown(tool))
 
 
@@ -130,11 +133,23 @@ def _must_be_object(definition: object) -> None:
         raise DefinitionError("a definition is an object")
 
 
+def _must_be_finite(*values: object) -> None:
+    """Refuses numbers that would silently become null."""
+    try:
+        json.dumps(values, allow_nan=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        raise _not_json() from None
+
+
+def _not_json() -> DefinitionError:
+    return DefinitionError("a text or number in it cannot be expressed as JSON")
+
+
 def _encoded(value: dict[str, Any]) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except (TypeError, ValueError):
-        raise DefinitionError("a text or number in it cannot be expressed as JSON") from None
+        raise _not_json() from None
 
 
 def _explained(error: ValidationError) -> DefinitionError:

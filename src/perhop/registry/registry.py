@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,6 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["Registry"]
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is known of a tenant, all of one moment."""
+
+    revision: int
+    entries: Mapping[tuple[Kind, str], Entry]
+    catalogue: Catalogue | None
+    tenant: str
 
 
 class Registry:
@@ -133,19 +142,27 @@ class Registry:
             task.cancel()
             await asyncio.wait([task])
 
-    async def refresh(self) -> None:
-        """Takes in what changed in the database. Raises StoreDownError."""
+    async def refresh(self, *, draft: Catalogue | None = None) -> None:
+        """Takes in what changed in the database.
+
+        Args:
+            draft: taken over if it is what the database says now.
+
+        Raises:
+            StoreDownError: the database does not answer.
+        """
         async with self._refreshing:
             changed = await self.store.since(self._revision)
             if not changed:
                 return
+            entries: dict[str, dict[tuple[Kind, str], Entry]] = {}
             for entry in changed:
-                self._entries.setdefault(entry.tenant, {})[entry.kind, entry.name] = entry
-            for tenant in dict.fromkeys(entry.tenant for entry in changed):
-                before = self._catalogues.get(tenant)
-                after = await build(tenant, self._entries[tenant].values(), self.rules, before=before)
-                self._report(after, before)
-                self._catalogues[tenant] = after
+                known = entries.setdefault(entry.tenant, dict(self._entries.get(entry.tenant, {})))
+                known[entry.kind, entry.name] = entry
+            catalogues = {tenant: await self._catalogue_of(tenant, known, draft) for tenant, known in entries.items()}
+            # All in one moment: what is read of them fits together.
+            self._entries |= entries
+            self._catalogues |= catalogues
             self._revision = changed[-1].revision
         for listener in self._listeners:
             listener()
@@ -186,22 +203,21 @@ class Registry:
         became: dict[tuple[Kind, str], str] = {}
         if not overwrite and self._all_there(tenant, given):
             return became
+        live = self._live(tenant)
         async with self.store.change(author) as change:
-            known = {(entry.kind, entry.name): entry for entry in await change.entries(tenant)}
-            candidates: dict[tuple[Kind, str], str | None] = {}
+            before = await self._current(live, await change.since(tenant, live.revision))
+            written: list[Entry] = []
             for key, body in given.items():
-                there = known.get(key)
+                there = before.entries.get(key)
                 if there is not None and there.body == body:
                     continue
                 if there is None or overwrite or (revive and there.body is None):
-                    candidates[key] = body
+                    written.append(await change.put(tenant, *key, body))
                     became[key] = "written"
                 else:
                     became[key] = "kept" if there.body is not None else "deleted"
             if strict:
-                await self._try(tenant, known.values(), candidates)
-            for (kind, name), text in candidates.items():
-                await change.put(tenant, kind, name, text)
+                await self._try(before, written)
         await self.refresh()
         return became
 
@@ -249,42 +265,64 @@ class Registry:
     async def _put(
         self, tenant: str, kind: Kind, name: str, body: str | None, *, author: str, expected: Expected
     ) -> Entry:
+        live = self._live(tenant)
         async with self.store.change(author) as change:
-            entries = await change.entries(tenant)
+            before = await self._current(live, await change.since(tenant, live.revision))
             # First: who did not see the last version learns that, not what is wrong with a change of an older one.
             entry = await change.put(tenant, kind, name, body, expected=expected)
-            await self._try(tenant, entries, {(kind, name): body})
-        await self.refresh()
+            draft = await self._try(before, [entry])
+        await self.refresh(draft=draft)
         _log.info("registry changed", tenant=tenant, kind=kind, name=name, version=entry.version, by=entry.changed_by)
         return entry
 
-    async def _try(
-        self, tenant: str, entries: Iterable[Entry], candidates: Mapping[tuple[Kind, str], str | None]
-    ) -> None:
+    def _live(self, tenant: str) -> _State:
+        return _State(self._revision, self._entries.get(tenant, {}), self._catalogues.get(tenant), tenant)
+
+    async def _current(self, live: _State, others: Sequence[Entry]) -> _State:
+        """A tenant as the database has it, when others changed it meanwhile."""
+        entries = {**live.entries, **{(entry.kind, entry.name): entry for entry in others}}
+        catalogue = live.catalogue
+        if others or catalogue is None:
+            catalogue = await build(live.tenant, entries.values(), self.rules, before=catalogue)
+        return _State(live.revision, entries, catalogue, live.tenant)
+
+    async def _catalogue_of(
+        self, tenant: str, entries: Mapping[tuple[Kind, str], Entry], draft: Catalogue | None
+    ) -> Catalogue:
+        before = self._catalogues.get(tenant)
+        alive = {key: entry for key, entry in entries.items() if entry.body is not None}
+        if draft is not None and draft.tenant == tenant and draft.entries == alive:
+            after = draft
+        else:
+            after = await build(tenant, entries.values(), self.rules, before=before)
+        self._report(after, before)
+        return after
+
+    async def _try(self, state: _State, written: Sequence[Entry]) -> Catalogue:
         """Refuses changes after which something that is changed, or was in use, could not be used.
+
+        Returns:
+            What the tenant has after them.
 
         Raises:
             RegistryError: saying what.
         """
-        if not candidates:
-            return
-        now = {(entry.kind, entry.name): entry for entry in entries}
-        before = await build(tenant, now.values(), self.rules, before=self._catalogues.get(tenant))
-        for key, body in candidates.items():
-            now[key] = _changed(now.get(key), tenant, key, body)
-        after = await build(tenant, now.values(), self.rules, before=before)
-        for key in candidates:
+        before = state.catalogue
+        assert before is not None
+        changed = {(entry.kind, entry.name): entry for entry in written}
+        after = await build(state.tenant, {**state.entries, **changed}.values(), self.rules, before=before)
+        for key, entry in changed.items():
             if key in after.problems:
                 raise _as_definition_error(after.problems[key], key)
-            kind, name = key
             settings = after.parsed.get(key)
-            if kind == "agent" and name in after.agents and candidates[key] is not None:
-                self._checked(after.agents[name])
-            elif settings is not None and not isinstance(settings, AgentSettings) and settings.kind != "mcp":
-                self._defined(name, settings)
+            if isinstance(settings, AgentSettings):
+                self._checked(after.agents[entry.name])
+            elif settings is not None and settings.kind != "mcp":
+                self._defined(entry.name, settings)
         for key, error in after.problems.items():
-            if key not in before.problems and key not in candidates:
+            if key not in before.problems and key not in changed:
                 raise EntryInUseError(f"the agent {key[1]!r} could not be used any more: {error}")
+        return after
 
     def _checked(self, agent: Agent) -> None:
         try:
@@ -322,12 +360,6 @@ class Registry:
                 if not down:
                     _log.warning("the registry cannot be read; agents stay as they are", reason=str(error)[:500])
                 down = True
-
-
-def _changed(old: Entry | None, tenant: str, key: tuple[Kind, str], body: str | None) -> Entry:
-    if old is not None:
-        return replace(old, body=body)
-    return Entry(tenant, key[0], key[1], 1, body, datetime.now(UTC), "")
 
 
 def _as_definition_error(error: PerhopError, key: tuple[Kind, str]) -> PerhopError:

@@ -72,10 +72,10 @@ class Change:
         self._author = author[:80]
         self._limits = limits
 
-    async def entries(self, tenant: str) -> list[Entry]:
-        """All of a tenant as they are now, deleted ones included."""
-        rows = await self._session.scalars(select(EntryRow).where(EntryRow.tenant == tenant))
-        return [_entry(row) for row in rows]
+    async def since(self, tenant: str, revision: int) -> list[Entry]:
+        """Entries of a tenant that changed after this revision, deleted ones included."""
+        query = select(EntryRow).where(EntryRow.tenant == tenant, EntryRow.revision > revision)
+        return [_entry(row) for row in await self._session.scalars(query)]
 
     async def put(self, tenant: str, kind: Kind, name: str, body: str | None, *, expected: Expected = "any") -> Entry:
         """Gives an entry a new version; what says the same is left as it is.

@@ -352,6 +352,7 @@ class ModelLine:
         why, lost = self._why, True
         if left is not None:
             why = "renewal"
+            self._trouble_since = None  # the session before it lasted until it was left
             lost = not left.activity.quiet(self._clock())
             self._leave(left, keep=following)
             self._candidates.succeeded()

@@ -57,6 +57,17 @@ def test_what_json_cannot_express_is_refused(value: object) -> None:
         body_of_agent(agent)
 
 
+@pytest.mark.parametrize("depth", [254, 300, 5000])
+def test_what_is_nested_too_deeply_is_refused(depth: int) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(depth):
+        nested = {"a": nested}
+    with pytest.raises(DefinitionError, match="nested too deeply"):
+        body_of_agent(parse_agent("desk", {"session": nested}))
+    with pytest.raises(DefinitionError, match="nested too deeply"):
+        body_of_tool(parse_tool({"kind": "bus", "description": "X.", "parameters": nested}))
+
+
 def test_no_message_repeats_a_value() -> None:
     with pytest.raises(DefinitionError) as refused:
         parse_tool({"kind": "http", "url": "https://a.example", "headers": {"A": {"s3cret": "s3cret"}}})

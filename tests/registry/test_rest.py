@@ -23,6 +23,12 @@ KEYS = (
 
 
 @pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind is enough here: what differs between them is under test where the registry itself is."""
+    return sqlite_url
+
+
+@pytest.fixture
 async def registry(open_: OpenRegistry) -> Registry:
     secret = {"kind": "http", "description": "X.", "url": "https://a.example/", "headers": {"X-Key": "s3cret"}}
     return await open_(agents=[{"name": "desk", "model": "echo"}], tools={"in_file": secret})

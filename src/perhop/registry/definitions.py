@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,13 +69,13 @@ def body_of_agent(agent: AgentSettings) -> str:
         DefinitionError: it holds what JSON cannot express.
     """
     _must_be_finite(agent.session, agent.privacy, agent.turn_detection)
-    return _encoded(agent.model_dump(mode="json", exclude_unset=True, exclude={"name"}))
+    return _encoded(lambda: agent.model_dump(mode="json", exclude_unset=True, exclude={"name"}))
 
 
 def body_of_tool(tool: ToolSettings) -> str:
     """The JSON that is stored; headers as they were written. Raises DefinitionError as :func:`body_of_agent` does."""
     _must_be_finite(getattr(tool, "parameters", None), getattr(tool, "body", None))
-    return _encoded(shown(tool))
+    return _encoded(lambda: shown(tool))
 
 
 def shown(tool: ToolSettings) -> dict[str, Any]:
@@ -142,12 +142,12 @@ def _must_be_finite(*values: object) -> None:
 
 
 def _not_json() -> DefinitionError:
-    return DefinitionError("a text or number in it cannot be expressed as JSON")
+    return DefinitionError("something in it cannot be expressed as JSON, or is nested too deeply")
 
 
-def _encoded(value: dict[str, Any]) -> str:
+def _encoded(dump: Callable[[], dict[str, Any]]) -> str:
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return orjson.dumps(dump(), option=orjson.OPT_SORT_KEYS).decode()
     except (TypeError, ValueError):
         raise _not_json() from None
 

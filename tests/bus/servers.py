@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -82,6 +83,8 @@ class NatsServer:
         """The process is there, its sockets are open, and nothing answers."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # Its threads may still answer until the last of them has stopped.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         assert self.process is not None

@@ -160,6 +160,7 @@ class NatsConsumer(Running):
         self._consumer = consumer
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
+        self._subscription: JetStreamContext.PullSubscription | None = None
         self._busy = asyncio.Lock()
         self._taken: dict[str, None] = {}
         self._seldom = Seldom()
@@ -181,12 +182,21 @@ class NatsConsumer(Running):
             self._task = None
 
     async def _run(self, client: NatsClient) -> None:
-        subscription: JetStreamContext.PullSubscription | None = None
+        try:
+            await self._pull(client)
+        finally:
+            # Else the next message goes to where nobody takes it any more, and everybody waits until that is noticed.
+            if self._subscription is not None:
+                with contextlib.suppress(nats.errors.Error, OSError):
+                    await self._subscription.unsubscribe()
+                self._subscription = None
+
+    async def _pull(self, client: NatsClient) -> None:
         while not client.is_closed:
             try:
-                if subscription is None:
-                    subscription = await self._subscribe(client)
-                messages = await subscription.fetch(1, timeout=_FETCH_S)
+                if self._subscription is None:
+                    self._subscription = await self._subscribe(client)
+                messages = await self._subscription.fetch(1, timeout=_FETCH_S)
             except nats.errors.TimeoutError:
                 continue
             except (nats.errors.Error, OSError) as error:
@@ -194,7 +204,7 @@ class NatsConsumer(Running):
                     _log.warning(
                         "consumer waits", consumer=self._consumer.name, error=type(error).__name__, times=times
                     )
-                subscription = None
+                self._subscription = None
                 await asyncio.sleep(_RETRY_S)
                 continue
             for message in messages:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import text
 from tests.registry.conftest import OpenRegistry
 
@@ -348,3 +349,24 @@ async def test_there_are_only_so_many_agents_names_of_deleted_ones_included(open
     with pytest.raises(RegistryError, match="max_entries"):
         await registry.put_agent(agent("c"), **ME)
     await registry.put_agent(agent("b"), **ME)
+
+
+async def test_agents_stay_while_the_tables_cannot_be_read_and_changes_are_seen_afterwards(
+    tables: Database, open_: OpenRegistry
+) -> None:
+    here = await open_(**FILE)
+    there = await open_(**FILE, registry={"poll_s": 0.01})
+    with structlog.testing.capture_logs() as logs:
+        async with tables.session() as session:
+            await session.execute(text("ALTER TABLE registry_entries RENAME TO elsewhere"))
+        async with asyncio.timeout(10):
+            while not any("cannot be read" in log["event"] for log in logs):  # noqa: ASYNC110 - a log tells nobody
+                await asyncio.sleep(0.01)
+    assert there.get("zoe").fixed["instructions"] == "Be brief."
+    seen = asyncio.Event()
+    there.on_change(seen.set)
+    async with tables.session() as session:
+        await session.execute(text("ALTER TABLE elsewhere RENAME TO registry_entries"))
+    await here.put_agent(agent("zoe", instructions="Be kind."), **ME)
+    await asyncio.wait_for(seen.wait(), 10)
+    assert there.get("zoe").fixed["instructions"] == "Be kind."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from perhop.call.agents import Agent, UnknownAgentError
 from perhop.config import AgentSettings
@@ -356,9 +357,9 @@ class Registry:
             try:
                 await self.refresh()
                 down = False
-            except StoreError as error:
+            except (StoreError, SQLAlchemyError) as error:
                 if not down:
-                    _log.warning("the registry cannot be read; agents stay as they are", reason=str(error)[:500])
+                    _log.warning("the registry cannot be read; agents stay as they are", reason=type(error).__name__)
                 down = True
 
 

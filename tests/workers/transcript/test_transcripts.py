@@ -37,8 +37,9 @@ async def bench(database: Database, bus: Bus) -> AsyncIterator[WorkerBench]:
         yield bench
 
 
-async def read(bench: WorkerBench, call_id: str, turns: int, **options: Any) -> Any:
-    """The transcript, once it has so many turns."""
+async def read(bench: WorkerBench, call_id: str, turns: int, *, begun: bool = False, **options: Any) -> Any:
+    """The transcript, once it has so many turns; ``begun``: and it is known when the call began, which another consumer
+    tells."""
 
     async def look() -> Any:
         try:
@@ -46,7 +47,10 @@ async def read(bench: WorkerBench, call_id: str, turns: int, **options: Any) -> 
         except RemoteError:
             return None
 
-    await until(look, lambda found: found is not None and len(found["content"]["turns"]) >= turns)
+    def there(found: Any) -> bool:
+        return found and len(found["content"]["turns"]) >= turns and (found["content"]["agent"] or not begun)
+
+    await until(look, there)
     return await bench.call("read_transcript", {"call_id": call_id, **options})
 
 
@@ -64,7 +68,7 @@ async def test_turns_are_there_as_they_happen_and_in_order(bench: WorkerBench, b
     await gateway.begin()
     await gateway.say(3, "caller", "second", item_id="item_b")
     await gateway.say(1, "agent", "first", item_id="item_a")
-    told = await read(bench, gateway.call_id, 2)
+    told = await read(bench, gateway.call_id, 2, begun=True)
     assert [(turn["role"], turn["text"], turn["at_s"]) for turn in told["content"]["turns"]] == [
         ("agent", "first", 1.0),
         ("caller", "second", 3.0),
@@ -108,7 +112,7 @@ async def test_what_was_said_while_the_worker_was_away_is_there_when_it_is_back(
 async def test_the_three_formats(bench: WorkerBench, bus: Bus) -> None:
     gateway = Gateway(bus, unique("rtc"))
     await conversation(gateway)
-    content = (await read(bench, gateway.call_id, 3))["content"]
+    content = (await read(bench, gateway.call_id, 3, begun=True))["content"]
     assert content["turns"][2] == {
         "role": "agent",
         "text": "He is in.\nHe has time at ten.",

@@ -37,6 +37,9 @@ __all__ = ["NatsBus"]
 _log = structlog.get_logger(__name__)
 
 _DOWN = "the bus is down"
+
+_CLOSE_S = 3.0
+"""A connection that does not close in this time is left to itself."""
 _NO_RESPONDERS = "503"
 _STATUS = "Status"
 _MAX_PROBE = 256
@@ -335,10 +338,11 @@ class NatsBus:
 
 
 async def _close(client: NatsClient) -> None:
-    # It tries to send what is left, also where nobody is.
-    with contextlib.suppress(nats.errors.Error, OSError):
+    # It tries to send what is left, also where nobody is; in the middle of a reconnection that can take for ever.
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
         if not client.is_closed:
-            await client.close()
+            async with asyncio.timeout(_CLOSE_S):
+                await client.close()
 
 
 def _info(payload: bytes) -> ServiceInfo | None:

@@ -187,8 +187,9 @@ class NatsConsumer(Running):
         finally:
             # Else the next message goes to where nobody takes it any more, and everybody waits until that is noticed.
             if self._subscription is not None:
-                with contextlib.suppress(nats.errors.Error, OSError):
-                    await self._subscription.unsubscribe()
+                with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                    async with asyncio.timeout(_RETRY_S):
+                        await self._subscription.unsubscribe()
                 self._subscription = None
 
     async def _pull(self, client: NatsClient) -> None:

@@ -145,7 +145,14 @@ async def test_a_model_ends_its_session_and_there_is_no_other(tmp_path: Path) ->
 
     async with serve(model, "127.0.0.1", 0) as upstream:
         port = next(iter(upstream.sockets)).getsockname()[1]
-        settings = f'[server]\ndefault_model = "rude"\n[models.rude]\nurl = "http://127.0.0.1:{port}/v1"\n'
+        settings = f"""
+[server]
+default_model = "rude"
+[models.rude]
+url = "http://127.0.0.1:{port}/v1"
+[sessions]
+give_up_s = 1
+"""
         with gateway(tmp_path, settings) as server:
             async with connect(server.ws) as socket:
                 call = await call_of(server)

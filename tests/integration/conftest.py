@@ -12,7 +12,9 @@ from tests.integration.gateway import Gateway, gateway
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A server that is a model to others: it echoes."""
-    with gateway(tmp_path_factory.mktemp("upstream"), '[server]\ndefault_model = "echo"\n') as server:
+    with gateway(
+        tmp_path_factory.mktemp("upstream"), '[server]\ndefault_model = "echo"\n[limits]\nresume_window_s = 0\n'
+    ) as server:
         yield server
 
 

@@ -89,8 +89,8 @@ export async function everyEvent({ speech, ...options }) {
   rt.send({ type: "response.create" });
   await frames.next("response.done");
   update({ output_modalities: ["audio"], tools: [], tool_choice: "auto" });
+  // In one breath: a short answer would be over before the client has heard that it began.
   rt.send({ type: "response.create", response: { input: aside } });
-  await frames.next("response.created");
   rt.send({ type: "response.cancel" });
   const cancelled = await frames.next("response.done");
 

@@ -42,7 +42,7 @@ class Desk:
     def __init__(self) -> None:
         self.gates: dict[str, asyncio.Event] = {}
         self.answers: list[list[str]] = []
-        self.calls = FunctionCalls(TOOLS, self.run, self.answers.append)
+        self.calls = FunctionCalls(lambda: TOOLS, self.run, self.answers.append)
 
     async def run(self, tool: Tool, item: FunctionCallItem) -> str:
         gate = self.gates.setdefault(item.call_id or "", asyncio.Event())

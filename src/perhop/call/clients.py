@@ -1,15 +1,14 @@
-"""The clients of a call: its caller and whoever follows or steers it. Who is told what, and whose event was refused."""
+"""The clients of a call: its caller and whoever follows or steers it, and who of them is told what."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.replies import Replies, Reply
 from perhop.call.taps import Tap, Taps
 from perhop.realtime.audio import AudioChunk
-from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import ClientEvent, ErrorEvent, ServerEvent, SessionCreated
 from perhop.realtime.ids import IdFactory
 
@@ -23,28 +22,18 @@ class Clients:
 
     Args:
         leg: the caller.
-        handle: takes a client's event under an id of the call's own; raises ProtocolError for a wrong one.
-        refused: told the code of an error that answers a client's own mistake.
 
     Attributes:
         leg: another one when the caller comes back.
         session: the effective session as clients see it, once there is one.
+        replies: whose event an error answers.
     """
 
-    def __init__(
-        self,
-        leg: CallerLeg,
-        *,
-        handle: Callable[[ClientEvent, Reply], None],
-        refused: Callable[[str], None],
-        new_id: IdFactory,
-    ) -> None:
+    def __init__(self, leg: CallerLeg, *, new_id: IdFactory) -> None:
         self.leg = leg
         self.session: Mapping[str, Any] | None = None
         self.taps = Taps()
         self.replies = Replies(new_id)
-        self._handle = handle
-        self._refused = refused
         self._new_id = new_id
 
     def attach(self, tap: Tap, *, audio: bool) -> None:
@@ -60,15 +49,6 @@ class Clients:
         """Tells one client which session this is."""
         if self.session is not None:
             reply(SessionCreated(event_id=self._new_id("event_"), session=dict(self.session)))
-
-    def took(self, event: ClientEvent, reply: Reply) -> None:
-        """An event of the client who is reached by ``reply``; what is wrong with it is that client's to know."""
-        try:
-            self._handle(self.replies.sign(event, reply), reply)
-        except ProtocolError as error:
-            error.event_id = event.event_id
-            self._refused(error.code or "")
-            reply(error.to_event(self._new_id("event_")))
 
     def own(self, event: _E) -> _E:
         """An event of Perhop's own as the model gets it: an error that answers it is for no client."""
@@ -104,3 +84,7 @@ class Clients:
         """Audio that is not the model's: to everybody."""
         self.leg.play(chunk)
         self.taps.audio(chunk)
+
+    def end_audio(self, response_id: str) -> None:
+        """No more audio of this response, which is not the model's, follows."""
+        self.leg.end_audio(response_id)

@@ -8,10 +8,10 @@ from contextlib import nullcontext
 
 import structlog
 
+from perhop.call.acting import ActingAgent
 from perhop.call.boundary import Boundary
 from perhop.call.fillers import Fillers
 from perhop.call.observer import ToolRun
-from perhop.call.replies import Replies
 from perhop.realtime.events import ConversationItemCreate
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
@@ -27,9 +27,9 @@ class ToolExecutor:
     """The tools of one call at work.
 
     Args:
-        boundary: the door to tools and model.
-        replies: so that an error about an output is nobody else's.
-        call_id: of the call, as are ``agent`` and ``tenant``; tools are told.
+        boundary: the door to tools.
+        acting: the agent whose tools they are; tools are told, as they are ``call_id`` and ``tenant``.
+        answer: takes an output to the model.
         ran: told of every run.
         control: what built-in tools may do to the call.
         fillers: told while a tool runs.
@@ -39,11 +39,11 @@ class ToolExecutor:
     def __init__(
         self,
         boundary: Boundary,
-        replies: Replies,
+        acting: ActingAgent,
         *,
         call_id: str,
-        agent: str,
         tenant: str,
+        answer: Callable[[ConversationItemCreate], None],
         ran: Callable[[ToolRun], None],
         control: CallControl | None = None,
         fillers: Fillers | None = None,
@@ -51,22 +51,22 @@ class ToolExecutor:
         new_id: IdFactory = new_id,
     ) -> None:
         self._boundary = boundary
-        self._replies = replies
+        self._acting = acting
         self._call_id = call_id
-        self.agent = agent
         self._tenant = tenant
+        self._answer = answer
         self._ran = ran
         self._control = control
         self._fillers = fillers
         self._clock = clock
         self._new_id = new_id
-        self._log = _log.bind(call_id=call_id, tenant=tenant, agent=agent or None)
 
     async def run(self, tool: Tool, item: FunctionCallItem) -> str:
         """Runs a tool for this function call; returns the id of the output item that the model was sent."""
+        agent = self._acting.profile.name
         context = ToolContext(
             call_id=self._call_id,
-            agent=self.agent,
+            agent=agent,
             tenant=self._tenant,
             function_call_id=item.call_id or "",
             control=self._control,
@@ -75,9 +75,18 @@ class ToolExecutor:
         with self._fillers.during(tool) if self._fillers is not None else nullcontext():
             result = await self._boundary.to_tool(tool, item.arguments or "{}", context)
         run = ToolRun(tool.name, result.ok, result.code, began_at=began, ended_at=self._clock())
-        self._log.info("tool ran", tool=run.name, ok=run.ok, code=run.code, ms=round((run.ended_at - began) * 1e3))
+        _log.info(
+            "tool ran",
+            call_id=self._call_id,
+            tenant=self._tenant,
+            agent=agent or None,
+            tool=run.name,
+            ok=run.ok,
+            code=run.code,
+            ms=round((run.ended_at - began) * 1e3),
+        )
         self._ran(run)
         output_id = self._new_id("item_")
         output = FunctionCallOutputItem(id=output_id, call_id=item.call_id or "", output=result.output)
-        self._boundary.to_model(self._replies.sign(ConversationItemCreate(item=output), None))
+        self._answer(ConversationItemCreate(item=output))
         return output_id

@@ -7,22 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from perhop.realtime.events import (
-    InputAudioBufferSpeechStarted,
-    ResponseCreate,
-    ResponseDone,
-    ResponseParams,
-    ServerEvent,
-)
+from perhop.call.acting import ActingAgent
+from perhop.call.own_words import purpose_of, spoken
+from perhop.realtime.events import InputAudioBufferSpeechStarted, ResponseCreate, ResponseDone, ServerEvent
 from perhop.realtime.items import MessageItem
 from perhop.tools.base import Tool
 
-__all__ = ["FILLER", "PURPOSE", "FillerHost", "Fillers"]
-
-PURPOSE = "perhop_purpose"
-"""Of a response's metadata; models return it as it is."""
+__all__ = ["FILLER", "FillerHost", "Fillers"]
 
 FILLER = "filler"
+"""The purpose of such a response."""
 
 _LOOK_AGAIN_S = 0.25
 """While somebody speaks there is no silence to fill; so often it is looked whether there is by now."""
@@ -41,14 +35,12 @@ class Fillers:
     After a phrase there is no other until somebody else has spoken: the caller, or the agent with an answer.
 
     Args:
-        after_s: silence begins to be one when a tool has run for so long; None for never.
-        phrases: taken in turn.
+        acting: the agent whose phrases are taken in turn, unless a tool has its own.
     """
 
-    def __init__(self, host: FillerHost, *, after_s: float | None, phrases: tuple[str, ...]) -> None:
+    def __init__(self, host: FillerHost, acting: ActingAgent) -> None:
         self._host = host
-        self._after_s = after_s
-        self._phrases = phrases
+        self._acting = acting
         self._said = 0
         self._allowed = True
 
@@ -57,7 +49,7 @@ class Fillers:
         match event:
             case InputAudioBufferSpeechStarted():
                 self._allowed = True
-            case ResponseDone() if (event.response.metadata or {}).get(PURPOSE) != FILLER:
+            case ResponseDone() if purpose_of(event.response) != FILLER:
                 # One that only calls the next tool is heard by nobody.
                 spoke = any(isinstance(item, MessageItem) for item in event.response.output or ())
                 self._allowed = self._allowed or spoke
@@ -67,8 +59,9 @@ class Fillers:
     @contextmanager
     def during(self, tool: Tool) -> Iterator[None]:
         """While the block runs, the tool does."""
-        after_s = self._after_s if tool.filler_after_s is None else tool.filler_after_s
-        phrases = tool.fillers or self._phrases
+        agent = self._acting.profile
+        after_s = agent.filler_after_s if tool.filler_after_s is None else tool.filler_after_s
+        phrases = tool.fillers or agent.fillers
         if after_s is None or not phrases:
             yield
             return
@@ -95,15 +88,3 @@ class Fillers:
             self._said += 1
             self._allowed = False
         return said
-
-
-def spoken(text: str, *, purpose: str) -> ResponseCreate:
-    """A request to say this and nothing else."""
-    quoted = text.replace('"', "'")
-    return ResponseCreate(
-        response=ResponseParams(
-            instructions=f'Say this to the caller, in the language of the conversation: "{quoted}"',
-            tool_choice="none",
-            metadata={PURPOSE: purpose},
-        )
-    )

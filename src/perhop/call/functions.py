@@ -38,13 +38,15 @@ class FunctionCalls:
     """Runs the calls of tools that the agent declared; leaves those of client tools to the client.
 
     Args:
-        tools: the agent's tools by name; another agent that takes over brings its own.
+        tools: the agent's tools by name, as they are at the moment: another agent that takes over brings its own.
         run: runs one of them.
         answered: called with the ids of the output items once all calls of a response have theirs.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], run: RunFunction, answered: Callable[[list[str]], None]) -> None:
-        self.tools = tools
+    def __init__(
+        self, tools: Callable[[], Mapping[str, Tool]], run: RunFunction, answered: Callable[[list[str]], None]
+    ) -> None:
+        self._tools = tools
         self._run = run
         self._answered = answered
         self._batches: dict[str, _Batch] = {}
@@ -78,7 +80,7 @@ class FunctionCalls:
     def found(self, item: FunctionCallItem) -> None:
         """A call of a response that was not heard to its end; one that is known already is not run again."""
         function_call_id = item.call_id or ""
-        if item.status == "completed" and not self.owns(function_call_id) and item.name in self.tools:
+        if item.status == "completed" and not self.owns(function_call_id) and item.name in self._tools():
             batch = f"unheard {function_call_id}"
             self._batches[batch] = _Batch(response_done=True)
             self._begin(batch, item)
@@ -97,7 +99,7 @@ class FunctionCalls:
     def _begin(self, response_id: str, item: FunctionCallItem) -> None:
         batch = self._batches.setdefault(response_id, _Batch())
         function_call_id = item.call_id or ""
-        tool = self.tools.get(item.name or "")
+        tool = self._tools().get(item.name or "")
         if tool is None:
             batch.clients.add(function_call_id)
             return

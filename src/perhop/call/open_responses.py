@@ -68,15 +68,21 @@ class _Open:
 
 @dataclass(slots=True)
 class OpenResponses:
-    """Follows the events of a model; keeps the responses that have not ended."""
+    """Follows the events of a model; keeps the responses that have not ended.
+
+    Attributes:
+        begun: how many there were so far.
+    """
 
     new_id: IdFactory
+    begun: int = 0
     _open: dict[str, _Open] = field(default_factory=dict)
 
     def observe(self, event: ServerEvent) -> None:
         """Takes in an event of the model."""
         match event:
             case ResponseCreated() if event.response.id is not None:
+                self.begun += 1
                 self._open[event.response.id] = _Open(event.response)
             case ResponseDone():
                 self._open.pop(event.response.id or "", None)

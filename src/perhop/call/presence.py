@@ -11,6 +11,7 @@ import structlog
 
 from perhop.call.absence import Absence, CallEndedError
 from perhop.call.away import AwayLeg
+from perhop.call.boundary import Boundary
 from perhop.call.history import History
 from perhop.call.legs import CallerLeg, EndReason
 
@@ -41,12 +42,6 @@ class PresenceHost(Protocol):
     def use(self, leg: CallerLeg) -> None:
         """Goes on over this leg."""
 
-    def suspend_model(self) -> None:
-        """Ends the model session."""
-
-    def resume_model(self) -> None:
-        """Opens another one, which is told the conversation."""
-
     def hang_up(self, reason: EndReason, message: str | None = None) -> None:
         """Ends the call."""
 
@@ -55,11 +50,13 @@ class Presence:
     """The caller of one call.
 
     Args:
+        boundary: ends the model session, and opens another one that is told the conversation.
         absence: how long the caller may stay away.
     """
 
-    def __init__(self, call: PresenceHost, absence: Absence) -> None:
+    def __init__(self, call: PresenceHost, boundary: Boundary, absence: Absence) -> None:
         self._call = call
+        self._boundary = boundary
         self._absence = absence
 
     @property
@@ -82,7 +79,7 @@ class Presence:
         self._note_what_was_heard()
         call.use(AwayLeg(call.leg))
         _log.info("caller lost, waiting", seconds=self._absence.window_s)
-        call.suspend_model()
+        self._boundary.suspend_model()
         self._absence.begin(lambda: call.hang_up(EndReason.CALLER_LOST))
 
     def back(self, leg: CallerLeg) -> None:
@@ -99,7 +96,7 @@ class Presence:
         self._absence.over()
         _log.info("caller is back", transport=leg.transport)
         call.use(leg)
-        call.resume_model()
+        self._boundary.resume_model()
 
     def close(self) -> None:
         """The call is over."""
@@ -112,7 +109,7 @@ class Presence:
         answering = call.answering
         self._note_what_was_heard()
         if answering:
-            call.suspend_model()
+            self._boundary.suspend_model()
         call.leg.close(EndReason.CALLER_LOST)
 
     def _note_what_was_heard(self) -> None:

@@ -14,16 +14,15 @@ import structlog
 from perhop.call.budget import Account, Finding, Used, Verdict
 from perhop.call.legs import EndReason
 from perhop.call.observer import Usage
+from perhop.call.own_words import purpose_of, spoken
 from perhop.call.prices import PriceTable
 from perhop.call.usage import TokenUse, of_response, of_transcription
 from perhop.config.budget import WarningSettings
 from perhop.config.models import BUILT_IN_MODELS
 from perhop.realtime.events import (
     ConversationItemInputAudioTranscriptionCompleted,
-    ResponseCreate,
     ResponseCreated,
     ResponseDone,
-    ResponseParams,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Spending"]
 
 _log = structlog.get_logger(__name__)
-
-_PURPOSE = "perhop_purpose"
-"""Of a response's metadata: by this the goodbye is known among other responses. Models return it as it is."""
 
 _GOODBYE = "goodbye"
 
@@ -99,7 +95,7 @@ class Spending:
             case SessionCreated() | SessionUpdated():
                 self._look_at(event.session)
             case ResponseCreated():
-                if (event.response.metadata or {}).get(_PURPOSE) == _GOODBYE:
+                if purpose_of(event.response) == _GOODBYE:
                     self._goodbye = event.response.id
             case ResponseDone():
                 if event.response.usage is not None:
@@ -196,16 +192,7 @@ class Spending:
         call = self._call
         if call is None or not text or not call.connected or not self._talks:
             return False
-        said = text.replace('"', "'")
-        call.ask(
-            ResponseCreate(
-                response=ResponseParams(
-                    instructions=f'Say this to the caller, in the language of the conversation: "{said}"',
-                    tool_choice="none",
-                    metadata={_PURPOSE: purpose},
-                )
-            )
-        )
+        call.ask(spoken(text, purpose=purpose))
         return True
 
     def _end_in(self, seconds: float) -> None:

@@ -5,41 +5,42 @@ from __future__ import annotations
 from typing import Protocol
 
 from perhop.call.abilities import DtmfLeg, TransferLeg
+from perhop.call.acting import ActingAgent
+from perhop.call.farewell import Farewell
 from perhop.call.legs import CallerLeg
 from perhop.errors import PerhopError
 from perhop.tools.errors import ToolError
 
-__all__ = ["Switchable", "ToolControl"]
+__all__ = ["HasLeg", "ToolControl"]
 
 
-class Switchable(Protocol):
-    """What the call lets its tools do."""
+class HasLeg(Protocol):
+    """The call: its caller may come back over another leg."""
 
-    def leave(self) -> None:
-        """Ends the call after the goodbye."""
-
-    def succeed(self, agent: str) -> None:
-        """Goes on as this agent once the tool's output is in. Raises PerhopError when there is no such agent."""
+    @property
+    def leg(self) -> CallerLeg: ...
 
 
 class ToolControl:
     """Implements :class:`~perhop.tools.control.CallControl`.
 
-    Attributes:
-        leg: the caller's; another one when the caller comes back.
+    Args:
+        acting: hands over to another agent once the tool's output is in.
+        farewell: ends the call after the goodbye.
     """
 
-    def __init__(self, call: Switchable, leg: CallerLeg) -> None:
+    def __init__(self, call: HasLeg, *, acting: ActingAgent, farewell: Farewell) -> None:
         self._call = call
-        self.leg = leg
+        self._acting = acting
+        self._farewell = farewell
 
     async def hang_up(self) -> None:
         """Ends the call once the goodbye that follows was played."""
-        self._call.leave()
+        self._farewell.begin()
 
     async def transfer(self, target: str) -> None:
         """Hands the caller to somebody else."""
-        leg = self.leg
+        leg = self._call.leg
         if not isinstance(leg, TransferLeg):
             raise ToolError("This caller cannot be transferred: the call did not come in over a telephone line.")
         try:
@@ -50,13 +51,13 @@ class ToolControl:
     async def hand_off(self, agent: str) -> None:
         """Goes on as another agent."""
         try:
-            self._call.succeed(agent)
+            self._acting.nominate(agent)
         except PerhopError:
             raise ToolError(f"There is no agent {agent} here at the moment.") from None
 
     async def send_dtmf(self, digits: str) -> None:
         """Presses keys."""
-        leg = self.leg
+        leg = self._call.leg
         if not isinstance(leg, DtmfLeg):
             raise ToolError("No keys can be pressed here: the call did not come in over a telephone line.")
         try:

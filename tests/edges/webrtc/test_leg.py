@@ -137,6 +137,45 @@ def test_a_source_in_real_time_is_delayed_by_its_jitter_and_not_by_more() -> Non
     run_virtual(main())
 
 
+@pytest.mark.parametrize("stall_ms", [9, 18, 33, 60, 150])
+def test_a_source_that_was_late_once_is_back_at_its_delay_within_a_few_seconds(stall_ms: int) -> None:
+    async def main() -> None:
+        caller = await a_call()
+        began = caller.loop.time()
+        sent = []
+        for spoken_ms in range(0, 10_000, 20):
+            comes_ms = 2_000 + stall_ms if 2_000 <= spoken_ms < 2_000 + stall_ms else spoken_ms
+            await asyncio.sleep(max(0.0, began + comes_ms / 1000 - caller.loop.time()))
+            caller.leg.play(chunk(20))
+            sent.append(began + spoken_ms / 1000)
+        await asyncio.sleep(0.4)  # 200 ms of silence, 10 packets, follow the last audio
+        times = [time for time, _ in caller.heard]
+        before = [time - source for source, time in zip(sent[:100], times, strict=False)]
+        after = [time - source for source, time in zip(sent[100:], times[-10 - 400 : -10], strict=True)]
+        assert max(before) <= 0.0051
+        assert max(after) >= stall_ms / 1000 - 0.001
+        assert max(after[-100:]) <= 0.0151  # what is kept, and two steps of the pacer
+        packets = [packet for _, packet in caller.heard]
+        steps = {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(packets)}
+        assert all(step % 960 == 0 and 960 <= step <= 960 * (2 + stall_ms // 20) for step in steps)
+
+    run_virtual(main())
+
+
+def test_a_source_that_is_faster_than_real_time_is_sent_at_the_pace_of_the_clock() -> None:
+    async def main() -> None:
+        caller = await a_call()
+        for _ in range(60):
+            caller.leg.play(chunk(100))
+            await asyncio.sleep(0.090)
+        await asyncio.sleep(2)
+        first, *others = gaps_ms(caller)[:299]
+        assert 20 <= first <= 25
+        assert set(others) == {20}
+
+    run_virtual(main())
+
+
 def test_the_call_is_told_when_playing_starts_and_stops() -> None:
     async def main() -> None:
         caller = await a_call()

@@ -167,6 +167,23 @@ def test_a_leg_that_joins_again_moves(loop: HandLoop, pacer: Pacer) -> None:
     assert set(steps(leg)[-3:]) == {20}
 
 
+@pytest.mark.parametrize("steps_earlier", [1, 2, 3])
+def test_a_leg_may_bring_its_turns_forward(loop: HandLoop, pacer: Pacer, steps_earlier: int) -> None:
+    class Hasty(Leg):
+        def on_turn(self, now: float) -> bool:
+            if len(self.turns) == 4:
+                pacer.advance(self, steps_earlier)
+            return super().on_turn(now)
+
+    hasty, other = Hasty(), Leg()
+    first = pacer.add(hasty, loop.now)
+    pacer.add(other, loop.now)
+    loop.run(1000.3)
+    assert hasty.turns[0] == pytest.approx(first)
+    assert steps(hasty)[:6] == [20, 20, 20, 20, 20 - 5 * steps_earlier, 20]
+    assert set(steps(other)) == {20}
+
+
 def test_a_turn_may_take_others_off_the_clock(loop: HandLoop, pacer: Pacer) -> None:
     victim = Leg()
 

@@ -155,10 +155,9 @@ class WebRTCLeg:
         if self._is_closed:
             return
         try:
-            self._playout.push(chunk)
+            self._sender.play(chunk, self._time())
         except LimitExceededError as error:
             self._log.warning("model audio was cut off", reason=str(error))
-        self._sender.poke(self._time())
 
     def end_audio(self, response_id: str) -> None:
         """No more audio of this response follows."""

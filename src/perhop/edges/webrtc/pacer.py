@@ -45,19 +45,35 @@ class Pacer:
         self._joining: tuple[dict[Paced, None], ...] = tuple({} for _ in range(PHASES))
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, paced: Paced, now: float) -> None:
+    def add(self, paced: Paced, now: float) -> float:
         """Puts a leg on the clock that sends a frame at ``now`` by itself: its next turn is 20 to 25 ms later.
 
         A leg that is on the clock already moves to the phase that fits.
+
+        Returns:
+            When its next turn is.
         """
         self.remove(paced)
         position = (now - self._start) / STEP
         if self._timer is None:
             self._step = floor(position)
-        # The next step that is still to come, which it lets pass by.
-        self._joining[max(ceil(position), self._step + 1) % PHASES][paced] = None
+        passes_by = max(ceil(position), self._step + 1)  # the next step that is still to come
+        self._joining[passes_by % PHASES][paced] = None
         if self._timer is None:
             self._arm()
+        return self._start + (passes_by + PHASES) * STEP
+
+    def advance(self, paced: Paced, steps: int) -> None:
+        """Brings a leg's next turn, and all turns after it, forward; to be called by the leg in its turn.
+
+        Args:
+            steps: of 5 ms, fewer than :data:`PHASES`.
+        """
+        for phase, members in enumerate(self._phases):
+            if paced in members:
+                del members[paced]
+                self._phases[(phase - steps) % PHASES][paced] = None
+                return
 
     def remove(self, paced: Paced) -> None:
         """Takes a leg off the clock, if it is on it."""

@@ -6,18 +6,20 @@ import secrets
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from perhop.edges.webrtc.pacer import Pacer
+from perhop.edges.webrtc.pacer import PHASES, STEP, Pacer
+from perhop.edges.webrtc.slack import Slack
 from perhop.media.g711 import alaw_encode, ulaw_encode
 from perhop.media.opus import OpusEncoder
 from perhop.media.playout import Playout
 from perhop.media.resample import Resampler
 from perhop.media.rtp import pack_packet
 from perhop.media.sdp import Codec
-from perhop.realtime.audio import FRAME_BYTES, FRAME_MS, SAMPLE_RATE
+from perhop.realtime.audio import FRAME_BYTES, FRAME_MS, SAMPLE_RATE, AudioChunk
 
 __all__ = ["AudioSender"]
 
 FRAMES_PER_S = 1000 // FRAME_MS
+FRAME_S = FRAME_MS / 1000
 TAIL_FRAMES = 10
 """200 ms of silence follow the last audio, so that the caller's concealment has nothing to invent; then nothing."""
 
@@ -41,7 +43,8 @@ class AudioSender:
 
     The first frame after a pause goes out at once, the next ones in turn. A frame that is not there in time goes out as
     soon as it is, without a gap in the timestamps if it is less than a frame late; so a source that gives audio in real
-    time is delayed by its own jitter and not by more.
+    time is delayed by its own jitter and not by more. When it is no longer as late as it was once, frames are sent
+    faster than they are heard until the delay is made up: the caller's jitter buffer takes it from there.
 
     Timestamps follow the clock: they go on over silence, and jump over the time a stall took.
 
@@ -58,11 +61,13 @@ class AudioSender:
     """
 
     __slots__ = (
+        "_ahead",
         "_anchor",
         "_base",
         "_codec",
         "_cut",
         "_dry_at",
+        "_due",
         "_encode",
         "_encoder",
         "_index",
@@ -73,6 +78,7 @@ class AudioSender:
         "_playout",
         "_send",
         "_sequence",
+        "_slack",
         "_state",
         "_step",
         "_tail",
@@ -112,28 +118,32 @@ class AudioSender:
         self._index = -1  # of the last frame, counted from the anchor
         self._marker = True
         self._tail = 0
+        self._due = 0.0  # when the next turn is
+        self._slack = Slack()
+        self._ahead = 0  # steps of the pacer to be made up
         self._state: Literal["idle", "flowing", "dry"] = "idle"
         self._is_ready = False
 
     def start(self, now: float) -> None:
         """The caller can be sent to from now on; audio that waits starts now."""
         self._is_ready = True
-        self.poke(now)
+        self._poke(now)
 
-    def poke(self, now: float) -> None:
-        """There is new audio in the queue: sends it at once if its turn is not yet to come."""
-        if self._state == "flowing" or not self._is_ready:
-            return
-        frame = self._playout.pull()
-        if frame is not None:
-            self._note_gap(now)
-            if self._state == "idle":
-                self._begin(now)
-            self._state = "flowing"
-            self._pacer.add(self, now)
-            self._emit(frame, now)
-        if self._playout.events:
-            self._on_played()
+    def play(self, chunk: AudioChunk, now: float) -> None:
+        """Queues audio, and sends it at once if its turn is not yet to come.
+
+        Raises:
+            LimitExceededError: see :meth:`Playout.push`.
+        """
+        playout = self._playout
+        waiting = playout.queued_ms
+        playout.push(chunk)
+        if self._state == "flowing":
+            margin = self._due - now + waiting // FRAME_MS * FRAME_S
+            if gain := self._slack.note(margin, now):
+                self._ahead = int(gain / STEP)
+        else:
+            self._poke(now)
 
     def on_turn(self, now: float) -> bool:
         """The pacer's call: the next frame is due."""
@@ -147,6 +157,11 @@ class AudioSender:
                 self._note_gap(now)
             self._state = "flowing"
             self._emit(frame, now)
+            self._due += FRAME_S
+            if self._due <= now:  # the pacer missed turns; their phase stays
+                self._due += (int((now - self._due) / FRAME_S) + 1) * FRAME_S
+            if self._ahead:
+                self._catch_up(now)
         if playout.events:
             self._on_played()
         return goes_on
@@ -172,6 +187,38 @@ class AudioSender:
             self._encoder.close()
             self._encoder = None
         self._encode = None
+
+    def _poke(self, now: float) -> None:
+        """Nothing flows: sends the first frame that waits."""
+        if not self._is_ready:
+            return
+        frame = self._playout.pull()
+        if frame is not None:
+            self._note_gap(now)
+            if self._state == "idle":
+                self._begin(now)
+            self._state = "flowing"
+            self._slack.restart(now)
+            self._ahead = 0
+            self._due = self._pacer.add(self, now)
+            self._emit(frame, now)
+        if self._playout.events:
+            self._on_played()
+
+    def _catch_up(self, now: float) -> None:
+        """Makes up delay: a second frame in this turn, or the next turn earlier."""
+        steps = min(self._ahead, PHASES)
+        if steps < PHASES:
+            self._pacer.advance(self, steps)
+            self._due -= steps * STEP
+        else:
+            frame = self._playout.pull()
+            if frame is None:
+                steps = self._ahead
+            else:
+                self._emit(frame, now)
+        self._ahead -= steps
+        self._anchor -= steps * STEP  # what is sent from now on is heard as much earlier
 
     def _begin(self, now: float) -> None:
         """A new talk spurt: its first timestamp lies as far after the last one as the pause was long."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from tests.frames import Inspector
+
+if TYPE_CHECKING:
+    from tests.scheduling import Scheduler
 
 # The same examples on every run: a change that breaks something fails at once, one that breaks nothing never does.
 # New examples are looked for by `make fuzz`, which sets HYPOTHESIS_PROFILE=explore; what it finds becomes an @example.
@@ -19,6 +23,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How often the tests run that take their count from here: races, kills, renewals."""
     parser.addoption("--count", type=int, default=10, help="runs of each counted test (default: 10)")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduler | None:
+    """With several processes (``-n 2``), and unless ``--dist`` asks for another way: see ``tests/scheduling.py``."""
+    if config.getoption("dist") != "load":
+        return None
+    from tests.scheduling import Scheduler
+
+    return Scheduler(config)
 
 
 @pytest.fixture

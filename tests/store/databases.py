@@ -25,7 +25,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     missing = [name for name in ("initdb", "postgres") if find_program(name) is None]
     if missing:
         pytest.skip(f"PostgreSQL is not installed ({', '.join(missing)} not found): apt-get install postgresql")
-    server = PostgresServer()
+    server = PostgresServer(fsync=False)
     try:
         server.initialise()
         server.start()
@@ -35,10 +35,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-async def postgres_url(postgres_server: PostgresServer) -> str:
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     """The address of an empty database on PostgreSQL."""
     await postgres_server.ready()
-    return await postgres_server.new_database()
+    async with postgres_server.lent_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -57,10 +57,11 @@ async def twilio() -> AsyncIterator[Provider]:
         yield made
 
 
-def settings_of(twilio: Provider | None, port: int | None, **changes: Any) -> Settings:
+def settings_of(twilio: Provider | None, port: int | None, timeout_s: float, **changes: Any) -> Settings:
     sms: dict[str, Any] = dict(changes)
     if twilio is not None:
-        sms["twilio"] = {"url": twilio.url, "account": ACCOUNT, "token": TOKEN, "sender": SENDER, "timeout_s": 2.0}
+        sms["twilio"] = {"url": twilio.url, "account": ACCOUNT, "token": TOKEN, "sender": SENDER}
+        sms["twilio"]["timeout_s"] = timeout_s
         if port is not None:
             sms["twilio"]["callback_url"] = PUBLIC
             sms["callback_port"] = port
@@ -71,10 +72,12 @@ def settings_of(twilio: Provider | None, port: int | None, **changes: Any) -> Se
 async def opened(database: Database, bus: Bus, clock: Clock) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
-        async def open_worker(twilio: Provider | None = None, port: int | None = None, **changes: Any) -> WorkerBench:
+        async def open_worker(
+            twilio: Provider | None = None, port: int | None = None, *, timeout_s: float = 10.0, **changes: Any
+        ) -> WorkerBench:
             guard = Guard(Reach(networks=(ip_network("127.0.0.0/8"),)))
             stack.push_async_callback(guard.aclose)
-            worker = make_worker(settings_of(twilio, port, **changes), guard, now=clock)
+            worker = make_worker(settings_of(twilio, port, timeout_s, **changes), guard, now=clock)
             return await stack.enter_async_context(running(worker, database=database, bus=bus))
 
         yield open_worker
@@ -164,8 +167,22 @@ async def test_what_was_certainly_not_sent_is_sent_again(opened: Open, twilio: P
     twilio.answers = [(429, 20429)]
     bench = await opened(twilio)
     sent = await send(bench)
+    await tried_in_vain(bench)
+    await due(bench, sent["message_id"])
     await state(bench, sent["message_id"], "accepted")
     assert len(twilio.requests) == 2
+
+
+async def tried_in_vain(bench: WorkerBench) -> None:
+    """Until the first attempt is over, and the effect waits for the second."""
+    async with asyncio.timeout(10):
+        while True:
+            async with bench.database.session(reading=True) as session:
+                effect = (await session.scalars(select(EffectRow))).one()
+            if effect.error is not None:
+                assert (effect.state, effect.attempts) == ("pending", 1)
+                return
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -180,9 +197,10 @@ async def test_in_doubt_a_message_is_unknown_and_never_sent_again(opened: Open, 
 
 async def test_a_provider_that_hangs_leaves_it_unknown(opened: Open, twilio: Provider) -> None:
     twilio.hold = asyncio.Event()
-    bench = await opened(twilio)
+    bench = await opened(twilio, timeout_s=1.0)
     sent = await send(bench)
     await state(bench, sent["message_id"], "unknown")
+    assert twilio.arrived.is_set()
     assert len(twilio.requests) == 1
 
 
@@ -239,6 +257,7 @@ async def due(bench: WorkerBench, message_id: str) -> None:
     """Instead of waiting for days."""
     async with bench.database.session() as session:
         await session.execute(update(EffectRow).where(EffectRow.key == message_id).values(due_at=EffectRow.created_at))
+    bench.host.wake()
 
 
 async def test_a_reminder_waits_until_the_day_before(opened: Open, twilio: Provider) -> None:

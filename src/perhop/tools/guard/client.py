@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
@@ -29,6 +30,12 @@ _KEPT_ACROSS_HOSTS = ("accept", "accept-encoding", "accept-language", "user-agen
 """Headers that say nothing about who asks; all others stay with the host they were meant for."""
 
 
+@cache
+def _system_certificates() -> ssl.SSLContext:
+    """What https trusts by default; nobody changes it, and loading takes tens of milliseconds."""
+    return ssl.create_default_context()
+
+
 class Guard:
     """Sends HTTP requests to addresses that are not ours to trust.
 
@@ -37,7 +44,7 @@ class Guard:
     Args:
         reach: what may be connected to beyond public addresses.
         resolve: looks names up; tests inject their own.
-        ssl_context: for https; the system's certificates unless given, which takes tens of milliseconds to load.
+        ssl_context: for https; the system's certificates unless given, which are loaded once a process.
     """
 
     def __init__(
@@ -51,7 +58,7 @@ class Guard:
         self._reach = reach or Reach()
         self._limits = limits or OutgoingLimits()
         self._resolve = resolve
-        self._ssl_context = ssl_context or ssl.create_default_context()
+        self._ssl_context = ssl_context or _system_certificates()
         self._shared: httpx2.AsyncClient | None = None
 
     def client(

@@ -100,6 +100,10 @@ class WorkerHost:
         await self._outcomes.finish(grace_s or 0.1)
         await self._dispatcher.close(grace_s=grace_s)
 
+    def wake(self) -> None:
+        """Effects that became due behind the worker's back are looked for at once."""
+        self._dispatcher.wake()
+
     async def _start(self) -> None:
         worker, bus = self.worker, self._site.bus
         endpoints = [

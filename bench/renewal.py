@@ -116,7 +116,7 @@ def phase(call: Call) -> str:
     """What was going on."""
     if call._boundary._model._journal.speech_is_open:  # noqa: SLF001
         return "caller talking"
-    if call._functions.running:  # noqa: SLF001
+    if call.conversation.functions.running:
         return "tool in flight"
     if call.history.unplayed():
         return "agent talking"

@@ -181,7 +181,7 @@ async def race(seed: int) -> Outcome:
     ends = loop.time() + ACTIVE_S
     await asyncio.gather(_speak(near, rng, ends), _ask(call.on_caller_event, rng, ends), _play(caller, ends))
     await asyncio.sleep(SETTLED_S - ACTIVE_S)
-    coordinator = call._asking._coordinator
+    coordinator = call.conversation._asking._coordinator
     shown = {item.id for start in near.asked for item in start.context}
     outputs = {item.id for item in near.server.items if isinstance(item, FunctionCallOutputItem)}
     outcome = Outcome(

@@ -319,6 +319,19 @@ def test_another_agent_takes_over_with_its_instructions_and_tools() -> None:
     play(scenario)
 
 
+def test_an_agent_that_takes_over_fills_silences_in_its_own_way() -> None:
+    async def scenario() -> None:
+        quiet = Agent("billing", tools={"look_up": slow(10)})
+        scene = Scene(TO_BILLING, "look_up", 500, agent=desk(builtin("hand_off", agents=["billing"])), others=(quiet,))
+        scene.ask()
+        await scene.wait(15)
+        assert "found" in scene.outputs()
+        assert scene.fillers == [], "the phrases of the one before it are gone with it"
+        scene.close()
+
+    play(scenario)
+
+
 def test_an_agent_that_takes_over_says_its_greeting() -> None:
     async def scenario() -> None:
         other = Agent("billing", fixed={"instructions": "You are billing."}, greeting="Billing, good morning.")

@@ -1,9 +1,7 @@
 """One conversation of a caller with an agent: the join of a caller leg and a model leg.
 
-Every event of either side passes through here, in order, by direct calls inside one event loop. The call decides four
-things and nothing else: which client events may reach the model (admission), who may ask for a response (coordinator),
-what the model must forget when its speech was cut off (voice), and who gets which event (clients). Everything unknown
-passes untouched.
+Every event of either side passes through here, in order, by direct calls inside one event loop. What is made of what is
+said is the conversation's; the call itself is about who is there, for how long, what it costs, and how it ends.
 
 Its clients are the caller and any number of controllers, who may say the same things and hear the same things.
 """
@@ -17,50 +15,32 @@ import structlog
 
 from perhop.call.absence import Absence
 from perhop.call.acting import ActingAgent, FindAgent
-from perhop.call.admission import Admission
 from perhop.call.agents import Agent
 from perhop.call.announcer import Announcer
-from perhop.call.asking import Asking
 from perhop.call.boundary import Boundary
 from perhop.call.clients import Clients
-from perhop.call.direct.supervision import Supervision
-from perhop.call.direct.voice import DirectVoice
+from perhop.call.conversation import Conversation
 from perhop.call.endings import ENDINGS
-from perhop.call.executor import ToolExecutor
-from perhop.call.farewell import Farewell
-from perhop.call.fillers import Fillers
-from perhop.call.functions import FunctionCalls
 from perhop.call.history import History
 from perhop.call.holding import Holding
-from perhop.call.in_force import SessionInForce
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.line import Rejoin, Replacement
-from perhop.call.observer import CallObserver, ErrorSide, Usage, report_replacement
-from perhop.call.open_responses import OpenResponses
-from perhop.call.own_words import greeting
+from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
 from perhop.call.ownership import SessionLock
 from perhop.call.presence import Presence
 from perhop.call.snapshot import CallSnapshot, ClientReport
 from perhop.call.spending import Spending
 from perhop.call.taps import Tap
-from perhop.call.tool_control import ToolControl
-from perhop.call.voice import AgentVoice, Voice
 from perhop.call.watch import CallWatch
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
     ClientEvent,
     ErrorEvent,
-    InputAudioBufferSpeechStarted,
     OutputAudioBufferStarted,
     OutputAudioBufferStopped,
-    ResponseCreate,
-    ResponseDone,
     ServerEvent,
-    SessionCreated,
-    SessionUpdate,
-    SessionUpdated,
 )
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.session import SessionConfig
@@ -120,7 +100,6 @@ class Call:
         self.direct = leg.transport == "direct"
         self.lifetime = lifetime or Lifetime(clock=clock)
         self.spending = spending or Spending(clock=clock)
-        self.history = History()
         self.ended: EndReason | None = None
         self._boundary = boundary
         self._observer = observer
@@ -130,51 +109,12 @@ class Call:
         self._log = _log.bind(call_id=call_id, tenant=tenant, agent=agent.name if agent else None, epoch=0)
 
         self._acting = ActingAgent(agent, tenant=tenant, find=find_agent)
-        self._session = SessionInForce(lock, transcribe=transcribe)
         self._clients = Clients(leg, new_id=new_id)
-        self._asking = Asking(boundary.to_model, clock=clock, new_id=new_id)
-        self._responses = OpenResponses(new_id)
-        self._supervision: Supervision | None = None
-        self._voice: Voice
-        if self.direct:
-            self._voice = direct_voice = DirectVoice(self._reached)
-            self._supervision = Supervision(
-                direct_voice,
-                self.history,
-                self._responses,
-                restore=lambda changes: self._to_model(SessionUpdate(session=changes)),
-                give_up=lambda: self.hang_up(EndReason.CALLER_ABUSE),
-                new_id=new_id,
-            )
-        else:
-            self._voice = AgentVoice(
-                self._clients, self.history, to_model=self._to_model, tell=self._tell, new_id=new_id
-            )
-        self._watch = CallWatch(self, observer, heard_here=not self.direct, clock=clock)
-        self._farewell = Farewell(self, clock=clock)
-        self._fillers = Fillers(self, self._acting)
-        tools = ToolExecutor(
-            boundary,
-            self._acting,
-            call_id=call_id,
-            tenant=tenant,
-            answer=self._to_model,
-            ran=lambda run: observer.tool_ran(self, run),
-            control=ToolControl(self, acting=self._acting, farewell=self._farewell),
-            fillers=self._fillers,
-            clock=clock,
-            new_id=new_id,
+        self.conversation = Conversation(
+            self, self._clients, boundary, self._acting, lock=lock, transcribe=transcribe, clock=clock, new_id=new_id
         )
-        self._functions = FunctionCalls(lambda: self._acting.profile.tools, tools.run, self._tools_answered)
-        self._admission = Admission(
-            self._clients.replies,
-            self._session,
-            asking=self._asking,
-            functions=self._functions,
-            voice=self._voice,
-            boundary=boundary,
-            refused=self._watch.refused,
-            new_id=new_id,
+        self._watch = CallWatch(
+            self, observer, clocked=self.conversation.clocked, heard_here=not self.direct, clock=clock
         )
         self._presence = Presence(self, boundary, absence or Absence(0.0))
         self._holding = Holding(self._clients, announcer, self._acting, hold_phrase, new_id=new_id)
@@ -189,14 +129,14 @@ class Call:
             self.spending.begin(self)
             self.leg.attach(self)
             self._observer.session_opened(self, self.model)
-            self._boundary.open_model(self, self._session.first(session))
+            self._boundary.open_model(self, self.conversation.first(session))
         self._log.info("call started", transport=self.transport, model=self.model)
 
     def on_caller_ready(self) -> None:
         """The caller can hear us: greet, if the agent does that."""
         if not self._connected:
-            self._reached()
-            self._greet()
+            self.reached()
+            self.conversation.greet()
 
     def on_caller_audio(self, pcm: bytes) -> None:
         """Caller audio goes straight to the model."""
@@ -204,17 +144,17 @@ class Call:
 
     def on_caller_event(self, event: ClientEvent) -> None:
         """A client event: what is the caller's to decide goes on to the model."""
-        self._admission.take(event, self.leg.send)
+        self.conversation.take(event, self.leg.send)
 
     def on_playout_started(self, response_id: str) -> None:
         """The caller begins to hear this response."""
-        self._tell(OutputAudioBufferStarted(event_id=self._new_id("event_"), response_id=response_id))
+        self.tell(OutputAudioBufferStarted(event_id=self._new_id("event_"), response_id=response_id))
 
     def on_playout_stopped(self, response_id: str) -> None:
         """This response was played to its end."""
         self.history.played_out(response_id)
-        self._tell(OutputAudioBufferStopped(event_id=self._new_id("event_"), response_id=response_id))
-        self._played(response_id)
+        self.tell(OutputAudioBufferStopped(event_id=self._new_id("event_"), response_id=response_id))
+        self.played(response_id)
 
     def on_caller_closed(self, reason: EndReason) -> None:
         """The caller is gone; one who was lost may come back."""
@@ -233,7 +173,7 @@ class Call:
         """This leg is the caller's from here on."""
         self._clients.leg = leg
         self.transport = leg.transport
-        self._watch.leg_changed()
+        self._watch.leg_changed(clocked=leg.clocked)
         leg.attach(self)
         self._clients.introduce(leg.send)
 
@@ -263,7 +203,7 @@ class Call:
 
     def on_controller_event(self, tap: Tap, event: ClientEvent) -> None:
         """A client event of an attached controller: it may say what the caller may, and gets its errors alone."""
-        self._admission.take(event, tap.on_event)
+        self.conversation.take(event, tap.on_event)
 
     def on_controller_audio(self, pcm: bytes) -> None:
         """Audio that a controller appended: it is the caller's as far as the model can tell."""
@@ -273,32 +213,13 @@ class Call:
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
         """Model audio goes straight to the caller."""
-        if self._voice.play(chunk):
+        if self.conversation.play(chunk):
             self._watch.audio()
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
-        self.history.apply(event)
-        self._responses.observe(event)
-        requests, show = self._asking.observe(event)
-        said = event
-        if isinstance(event, SessionCreated | SessionUpdated):
-            event = self._put_in_force(event)
-        shown = self._session.to_clients(event)
-        if show and shown is not None:
-            self._tell(shown)
-        if isinstance(event, InputAudioBufferSpeechStarted) and self._session.interrupts:
-            self._voice.interrupt(self._asking.live_response_id)
-        played = self._voice.observe(event)
-        if played is not None:
-            self._played(played)
-        self._fillers.observe(event)
-        self._farewell.observe(event)
-        self._functions.observe(event)
-        self._asking.go_on(requests)
-        self.spending.observe(said)
-        if self._supervision is not None and isinstance(said, SessionCreated | SessionUpdated):
-            self._supervision.check(said.session, self._session.lock)
+        self.conversation.hear(event)
+        self.spending.observe(event)
 
     def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
         """The model session ended by itself."""
@@ -309,38 +230,29 @@ class Call:
 
     def busy(self) -> bool:
         """Whether this is a bad moment to change the model session."""
-        return self._voice.playing or self._functions.running or self._asking.asking
+        return self.conversation.busy
 
     def on_session_lost(self) -> None:
         """The model session is gone: what it was saying ends here."""
-        self._asking.session_lost()
-        for event in self._responses.close("model_session_lost", "The model's session ended before its response did."):
-            self.on_model_event(event)
+        self.conversation.session_lost()
 
     def on_session_replaced(self, why: Replacement, *, epoch: int, lost: bool, gap_s: float) -> None:
         """A model session is in force that knows the conversation."""
         self._holding.end()
         self._log = self._log.bind(epoch=epoch)
         report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
-        self._asking.session_replaced(answer=not self._functions.running)
+        self.conversation.session_replaced()
 
     def on_rejoined(self, rejoin: Rejoin) -> None:
-        """The sideband of a direct call is back: what can be known of the meantime is taken in."""
-        if self._supervision is None:
-            return
-        meantime = self._supervision.rejoined(rejoin)
-        for event in meantime.events:
-            self.on_model_event(event)
-        for item in meantime.function_calls:
-            self._functions.found(item)
-        self._asking.rejoined(answered=meantime.answered)
+        """The sideband of a direct call is back."""
+        self.conversation.rejoined(rejoin)
         self._observer.reconnected(self, seconds=rejoin.seconds, attempts=rejoin.attempts)
 
     def on_waiting(self) -> None:
         """There has been no model session for a while."""
         self._log.warning("no model session yet")
-        if self._session.shown and self._connected:
-            self._holding.begin(self._session.shown)
+        if self._clients.session is not None and self._connected:
+            self._holding.begin(self._clients.session)
 
     # -- from outside -------------------------------------------------------------------------------------------------
 
@@ -355,15 +267,13 @@ class Call:
         ending = ENDINGS[reason]
         if ending.error is not None:
             error = ProtocolError(ending.error, message or ending.message, type_=ending.type_)
-            self._tell(error.to_event(self._new_id("event_")), side="call")
+            self.tell(error.to_event(self._new_id("event_")), side="call")
         self.ended = reason
         self.lifetime.end()
         self.spending.close()
-        self._farewell.close()
         self._holding.end()
         self._presence.close()
-        self._asking.close()
-        self._functions.close()
+        self.conversation.close()
         self._boundary.close()
         self._clients.ended(reason)
         self._watch.end()
@@ -371,25 +281,48 @@ class Call:
         self._log.info("call ended", reason=reason, duration_s=round(self.lifetime.seconds, 1), turns=self._watch.turns)
         self._observer.call_ended(self)
 
-    # -- for its parts -------------------------------------------------------------------------------------------------
+    # -- from the conversation ----------------------------------------------------------------------------------------
 
-    def fill(self, event: ResponseCreate) -> bool:
-        """Has the model say something if it is silent here; whether it will."""
-        if not self._connected or self.ended is not None or self._voice.playing:
-            return False
-        return self._asking.fill(self._clients.own(event))
+    def tell(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
+        """Tells clients; an error is the fault of ``side``."""
+        if isinstance(event, ErrorEvent) and side == "model":
+            self._log.warning("the model reports an error", code=known_code(event.error.code or ""))
+        self._watch.shown(event, side)
+        self._clients.tell(event)
 
-    def received_ms(self, response: ResponseDone) -> int:
-        """Audio of this response as it came from the model."""
-        return self._voice.received_ms(response)
+    def reached(self) -> None:
+        """The caller is there."""
+        self._connected = True
 
-    def ask(self, event: ResponseCreate) -> None:
-        """Has the model say something on Perhop's own behalf, when its turn has come."""
-        self._asking.from_client(self._clients.own(event))
+    def played(self, response_id: str) -> None:
+        """The caller heard this response to its end."""
+        self.spending.played(response_id)
+        self.conversation.played(response_id)
 
-    def tell_usage(self, usage: Usage) -> None:
+    def refused(self, code: str) -> None:
+        """A client was answered with this error, for a mistake of its own."""
+        self._observer.error(self, code, "client")
+
+    def tool_ran(self, run: ToolRun) -> None:
+        """A tool of the agent was run."""
+        self._observer.tool_ran(self, run)
+
+    def handed_over(self) -> None:
+        """Another agent answers from here on."""
+        name = self._acting.profile.name
+        self._log.info("another agent takes over", to=name)
+        self._log = self._log.bind(agent=name)
+
+    def used(self, usage: Usage) -> None:
         """Something of this call was counted."""
         self._observer.used(self, usage)
+
+    # -- what is known of it ------------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> History:
+        """What was said, called, answered and heard."""
+        return self.conversation.history
 
     @property
     def agent(self) -> Agent | None:
@@ -402,19 +335,9 @@ class Call:
         return self._clients.leg
 
     @property
-    def answering(self) -> bool:
-        """Whether an answer is being made or played."""
-        return self._voice.playing or self._asking.live_response_id is not None
-
-    @property
     def connected(self) -> bool:
         """Whether the caller can hear us by now."""
         return self._connected
-
-    @property
-    def clocked(self) -> bool:
-        """Whether it is known when a response was played: the caller's leg plays it, or the model itself."""
-        return self._voice.clocked
 
     @property
     def model_sessions(self) -> int:
@@ -449,9 +372,9 @@ class Call:
             connected=self._connected and not self.waiting,
             waiting=self.waiting,
             turns=self._watch.turns,
-            responses=self._responses.begun,
-            interruptions=self._voice.interruptions,
-            tool_calls=self._functions.started,
+            responses=self.conversation.responses,
+            interruptions=self.conversation.interruptions,
+            tool_calls=self.conversation.functions.started,
             taps=len(self._clients.taps),
             epoch=self._boundary.epoch,
             hop=self.leg.stats(),
@@ -460,62 +383,6 @@ class Call:
             usage=self.spending.used.usage(),
         )
 
-    # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _tell(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
-        """To whom it may concern."""
-        if isinstance(event, ErrorEvent) and side == "model":
-            self._log.warning("the model reports an error", code=known_code(event.error.code or ""))
-        self._watch.shown(event, side)
-        self._clients.tell(event)
-
-    def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
-        """The session that is now in force decides who interrupts and who asks."""
-        shown = self._session.put(event.session, expires_at=self.lifetime.expires_at)
-        self._clients.session = shown
-        self._asking.automatic(self._session.answers)
-        return event.model_copy(update={"session": shown})
-
-    def _reached(self) -> None:
-        """Somebody is there."""
-        self._connected = True
-
-    def _played(self, response_id: str) -> None:
-        """This response was heard to its end."""
-        self.spending.played(response_id)
-        self._farewell.played(response_id)
-
     def _expire(self) -> None:
         """The call has lasted as long as it may."""
         self.hang_up(EndReason.SESSION_EXPIRED, f"The session reached its maximum duration of {self.lifetime.limit}.")
-
-    def _to_model(self, event: ClientEvent) -> None:
-        """An event of Perhop's own."""
-        self._boundary.to_model(self._clients.own(event))
-
-    def _greet(self) -> bool:
-        """Has the agent greet, if it does that; whether it does."""
-        words = self._acting.profile.greeting
-        if words:
-            self.ask(greeting(words))
-        return bool(words)
-
-    def _tools_answered(self, output_item_ids: list[str]) -> None:
-        """The outputs are in: the agent answers, or the one it hands over to greets."""
-        lock = self._acting.succeed()
-        if lock is not None:
-            self._hand_over(lock)
-            if self._greet():
-                return
-        self._asking.for_tools(output_item_ids)
-
-    def _hand_over(self, lock: SessionLock) -> None:
-        """Another agent answers from here on; what it does not decide stays as it was."""
-        changes, same_voice = self._session.succeed(lock)
-        name = self._acting.profile.name
-        self._log.info("another agent takes over", to=name)
-        self._log = self._log.bind(agent=name)
-        if same_voice:
-            self._to_model(SessionUpdate(session=changes))
-        else:
-            self._boundary.restart_model(changes)

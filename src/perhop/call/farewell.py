@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
-from perhop.call.legs import EndReason
+from perhop.call.voice import Voice
 from perhop.realtime.events import ResponseCreated, ResponseDone, ServerEvent
 from perhop.realtime.items import FunctionCallItem
 
-__all__ = ["Farewell", "FarewellHost"]
+__all__ = ["Farewell"]
 
 GOODBYE_BEGINS_S = 8.0
 """A model that says nothing after it wanted to hang up has said goodbye before."""
 
 GOODBYE_LASTS_S = 20.0
-
-
-class FarewellHost(Protocol):
-    """The call."""
-
-    @property
-    def clocked(self) -> bool:
-        """Whether the caller's leg knows what was played."""
-
-    def received_ms(self, response: ResponseDone) -> int:
-        """Audio of this response."""
-
-    def hang_up(self, reason: EndReason, message: str | None = None) -> None:
-        """Ends the call."""
 
 
 class Farewell:
@@ -40,12 +25,13 @@ class Farewell:
     for.
 
     Args:
-        clock: s, monotonic.
+        voice: of the agent.
+        hang_up: ends the call.
     """
 
-    def __init__(self, host: FarewellHost, *, clock: Callable[[], float]) -> None:
-        self._host = host
-        self._clock = clock
+    def __init__(self, voice: Voice, *, hang_up: Callable[[], None]) -> None:
+        self._voice = voice
+        self._hang_up = hang_up
         self._leaving = False
         self._goodbye: str | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -79,7 +65,7 @@ class Farewell:
             self._timer = None
 
     def _said(self, event: ResponseDone) -> None:
-        audio_ms = self._host.received_ms(event)
+        audio_ms = self._voice.received_ms(event)
         if event.response.status == "cancelled":
             self.close()
         elif any(isinstance(item, FunctionCallItem) for item in event.response.output or ()):
@@ -87,7 +73,7 @@ class Farewell:
             self._at(GOODBYE_LASTS_S)
         elif not audio_ms:
             self._at(0.0)
-        elif not self._host.clocked:
+        elif not self._voice.clocked:
             # Whoever plays it by himself tells nobody when he is done.
             self._at(audio_ms / 1000)
 
@@ -100,4 +86,4 @@ class Farewell:
     def _end(self) -> None:
         self._timer = None
         if self._leaving:
-            self._host.hang_up(EndReason.TOOL_HANGUP)
+            self._hang_up()

@@ -12,7 +12,7 @@ import structlog
 from perhop.call.absence import Absence, CallEndedError
 from perhop.call.away import AwayLeg
 from perhop.call.boundary import Boundary
-from perhop.call.history import History
+from perhop.call.conversation import Conversation
 from perhop.call.legs import CallerLeg, EndReason
 
 __all__ = ["Presence", "PresenceHost"]
@@ -24,7 +24,7 @@ class PresenceHost(Protocol):
     """The call."""
 
     id: str
-    history: History
+    conversation: Conversation
     ended: EndReason | None
 
     @property
@@ -34,10 +34,6 @@ class PresenceHost(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the caller has heard us at all."""
-
-    @property
-    def answering(self) -> bool:
-        """Whether an answer is being made or played."""
 
     def use(self, leg: CallerLeg) -> None:
         """Goes on over this leg."""
@@ -106,7 +102,7 @@ class Presence:
         """An answer that was being made begins again, for the new leg heard nothing of it; one that was playing ends
         where it was. Either way a further model session is told so."""
         call = self._call
-        answering = call.answering
+        answering = call.conversation.answering
         self._note_what_was_heard()
         if answering:
             self._boundary.suspend_model()
@@ -114,7 +110,7 @@ class Presence:
 
     def _note_what_was_heard(self) -> None:
         """What the leg had not played will not be heard any more."""
-        history, leg = self._call.history, self._call.leg
+        history, leg = self._call.conversation.history, self._call.leg
         for entry in history.unplayed():
             history.cut(entry.item_id, leg.position(entry.item_id).played_ms)
             history.played_out(entry.response_id)

@@ -137,7 +137,7 @@ class Spending:
         cost = self._cost(call.model, use, own_name)
         self._account.add(use, cost)
         tokens = {"transcription": use.total} if use.transcription else use.tokens
-        call.tell_usage(Usage(call.model, tokens, float(cost) if cost is not None else None))
+        call.used(Usage(call.model, tokens, float(cost) if cost is not None else None))
         self._judge()
 
     def _cost(self, model: str, use: TokenUse, own_name: str | None) -> Decimal | None:
@@ -180,10 +180,10 @@ class Spending:
         """The model has said it; its caller may still be hearing it."""
         call = self._call
         assert call is not None
-        audio_s = call.received_ms(event) / 1000
+        audio_s = call.conversation.received_ms(event) / 1000
         if event.response.status != "completed" or not audio_s:
             self._end_in(0.0)
-        elif not call.clocked:
+        elif not call.conversation.clocked:
             # Whoever plays it by himself tells nobody when he is done.
             self._end_in(audio_s)
 
@@ -192,7 +192,7 @@ class Spending:
         call = self._call
         if call is None or not text or not call.connected or not self._talks:
             return False
-        call.ask(spoken(text, purpose=purpose))
+        call.conversation.ask(spoken(text, purpose=purpose))
         return True
 
     def _end_in(self, seconds: float) -> None:

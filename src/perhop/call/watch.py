@@ -19,25 +19,28 @@ class CallWatch:
     """Of one call: its turns and its errors.
 
     Args:
+        clocked: it is known when a response was played.
         heard_here: model audio passes here; else the part that announces it stands for it.
         clock: s, monotonic.
     """
 
-    def __init__(self, call: Call, observer: CallObserver, *, heard_here: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, call: Call, observer: CallObserver, *, clocked: bool, heard_here: bool, clock: Callable[[], float]
+    ) -> None:
         self._call = call
         self._observer = observer
         self._heard_here = heard_here
         self._clock = clock
-        self._turns = TurnWatch(clocked=call.clocked)
+        self._turns = TurnWatch(clocked=clocked)
 
     @property
     def turns(self) -> int:
         """That began so far."""
         return self._turns.count
 
-    def leg_changed(self) -> None:
+    def leg_changed(self, *, clocked: bool) -> None:
         """The caller is on another leg, which may play in another way."""
-        self._turns.clocked = self._call.clocked
+        self._turns.clocked = clocked
 
     def shown(self, event: ServerEvent, side: ErrorSide) -> None:
         """Clients are about to be told this; an error is the fault of ``side``."""
@@ -47,10 +50,6 @@ class CallWatch:
         self._turn_over(self._turns.observe(event, self._clock()))
         if not self._heard_here and isinstance(event, ResponseContentPartAdded) and event.part.type == "audio":
             self.audio()
-
-    def refused(self, code: str) -> None:
-        """A client was answered with this error, for a mistake of its own."""
-        self._observer.error(self._call, code, "client")
 
     def audio(self) -> None:
         """A piece of model audio went to the caller."""

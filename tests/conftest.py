@@ -31,8 +31,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduler | None:
     if config.getoption("dist") != "load":
         return None
     from tests.scheduling import Scheduler
+    from xdist.workermanage import parse_tx_spec_config
 
-    return Scheduler(config)
+    return Scheduler(len(parse_tx_spec_config(config)))
 
 
 @pytest.fixture

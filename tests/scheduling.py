@@ -1,46 +1,63 @@
-"""Which test runs where when there are several processes (``pytest -n 2``): files side by side, then some on their own.
+"""Which test runs where when several processes share the work (``pytest -n 2``).
 
-Most tests do not care what else the machine does. Those that do, because they measure, count or drive a browser in real
-time, wait until every other process has ended and then have the machine to themselves. It is one run with one summary.
+Files run side by side, except those that drive browsers, servers and clients in real time: never two of these at once,
+so that each has a core to itself. What measures has the whole machine: it waits until all other processes have ended.
+It is one run with one summary all the same.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from typing import Protocol
 
 import pytest
-from xdist.workermanage import WorkerController, parse_tx_spec_config
 
-__all__ = ["ALONE", "FIRST", "Scheduler"]
+__all__ = ["ALONE", "IN_REAL_TIME", "Scheduler"]
 
-ALONE: dict[str, str] = {}
-"""Files and folders that run last, when nothing else does, and why."""
+IN_REAL_TIME = ("tests/browser/", "tests/clients/", "tests/integration/")
+"""Folders whose files run one after the other, in one process; it begins with them, because they take longest."""
 
-FIRST: tuple[str, ...] = ()
-"""Files that take longest begin first, so that no process is left with one of them at the end."""
+ALONE: tuple[str, ...] = ()
+"""Files that run last, when nothing else does."""
 
 _LOW = 2
 """A process with no more tests than this gets more: it begins one only when it knows what comes after it."""
 
 
+class Process(Protocol):
+    """What of a ``WorkerController`` of ``pytest-xdist`` is used."""
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether it was told to end."""
+
+    def send_runtest_some(self, indices: Sequence[int]) -> None:
+        """Gives it tests to run."""
+
+    def shutdown(self) -> None:
+        """Tells it to end when it has run what it was given."""
+
+
 class Scheduler:
-    """Hands out one file after the other to whoever has nothing to do; what is to run alone goes to the last process.
+    """Hands out one file after the other to whoever has nothing to do; the last process gets what runs alone.
 
     It is what ``pytest-xdist`` calls a ``Scheduling``; tests are numbers here, places in the list that all collected.
+
+    Args:
+        processes: how many there will be.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._expected = len(parse_tx_spec_config(config))
-        self._given: dict[WorkerController, dict[int, None]] = {}
-        self._collected: dict[WorkerController, list[str]] = {}
+    def __init__(self, processes: int) -> None:
+        self._expected = processes
+        self._given: dict[Process, dict[int, None]] = {}
+        self._collected: dict[Process, list[str]] = {}
         self._tests: list[str] | None = None
         self._together: deque[list[int]] = deque()
         self._alone: deque[list[int]] = deque()
 
     @property
-    def nodes(self) -> list[WorkerController]:
+    def nodes(self) -> list[Process]:
         """The processes."""
         return list(self._given)
 
@@ -63,11 +80,11 @@ class Scheduler:
     def _waiting(self) -> bool:
         return bool(self._together or self._alone)
 
-    def add_node(self, node: WorkerController) -> None:
+    def add_node(self, node: Process) -> None:
         """A process has started."""
         self._given[node] = {}
 
-    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+    def add_node_collection(self, node: Process, collection: Sequence[str]) -> None:
         """It has found these tests."""
         self._collected[node] = list(collection)
 
@@ -82,7 +99,7 @@ class Scheduler:
         for node in self.nodes:
             self._feed(node)
 
-    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+    def mark_test_complete(self, node: Process, item_index: int, duration: float = 0) -> None:
         """A test is over."""
         self._given[node].pop(item_index, None)
         self._feed(node)
@@ -91,28 +108,37 @@ class Scheduler:
         """Only for runs of one test on many processes."""
         raise NotImplementedError
 
-    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
+    def remove_pending_tests_from_node(self, node: Process, indices: Sequence[int]) -> None:
         """Only for processes that take tests from one another."""
         raise NotImplementedError
 
-    def remove_node(self, node: WorkerController) -> str | None:
+    def remove_node(self, node: Process) -> str | None:
         """A process has ended; the test it died in, if it had any left."""
         left = list(self._given.pop(node))
-        died = left.pop(0) if left else None
-        self._queue(left)
+        if left:
+            self._queue(left[1:])
         for other in self.nodes:
             self._feed(other)
-        return None if died is None or self._tests is None else self._tests[died]
+        return self._collected[node][left[0]] if left else None
 
     def _queue(self, tests: Iterable[int]) -> None:
-        """Takes tests to be handed out, those of a file at once."""
+        """Takes tests to be handed out, a file at a time."""
         assert self._tests is not None
-        names = self._tests
-        files = [(name, list(group)) for name, group in groupby(tests, lambda test: names[test].partition("::")[0])]
-        for name, file in sorted(files, key=lambda one: not one[0].startswith(FIRST)):
-            (self._alone if name.startswith(tuple(ALONE)) else self._together).append(file)
+        in_real_time: list[int] = []
+        files: dict[str, list[int]] = {}
+        alone: dict[str, list[int]] = {}
+        for test in tests:
+            name = self._tests[test].partition("::")[0]
+            if name.startswith(ALONE):
+                alone.setdefault(name, []).append(test)
+            elif name.startswith(IN_REAL_TIME):
+                in_real_time.append(test)
+            else:
+                files.setdefault(name, []).append(test)
+        self._together.extend([in_real_time, *files.values()] if in_real_time else files.values())
+        self._alone.extend(alone.values())
 
-    def _feed(self, node: WorkerController) -> None:
+    def _feed(self, node: Process) -> None:
         """Gives a process more when it has nearly nothing left; tells it to end when there is nothing for it."""
         given = self._given[node]
         while len(given) < _LOW and not node.shutting_down:

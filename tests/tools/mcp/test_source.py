@@ -157,7 +157,7 @@ async def test_a_program_is_started_and_spoken_to(mcp: McpConnector, monkeypatch
 
 
 async def test_a_program_that_ended_is_started_again(mcp: McpConnector) -> None:
-    session, source = mcp.open(), McpSource("prog", program())
+    session, source = mcp.open(), McpSource("prog", program(timeout_s=60))
     await source.refresh(session)
     assert (await run(session, source, "prog_leave")).code == "unknown_outcome"
     assert (await run(session, source, "prog_where")).ok

@@ -209,7 +209,9 @@ class Dispatcher:
 
     async def _record(self, effect: Effect, settled: Settled, *, again: bool, patience_s: float) -> None:
         """What came of an attempt, as soon as the database takes it."""
-        deadline = asyncio.get_running_loop().time() + patience_s
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        wait_s = 0.0
         while True:
             try:
                 async with self._database.session() as session:
@@ -227,11 +229,13 @@ class Dispatcher:
                     else:
                         await self._settle(session, row, effect, settled)
             except StoreDownError:
-                if asyncio.get_running_loop().time() > deadline:
+                if loop.time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
                 continue
-            if not again:
+            if again:
+                loop.call_later(wait_s, self._wake.set)
+            else:
                 self._tell(effect, settled)
             return
 

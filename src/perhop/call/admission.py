@@ -72,7 +72,7 @@ class Admission:
         event = self._session.audio.to_model(event)
         match event:
             case SessionUpdate():
-                self._boundary.to_model(event.model_copy(update={"session": self._session.changes(event.session)}))
+                self._boundary.to_model(self._session.asked(event))
             case ResponseCreate():
                 self._asking.from_client(event, reply)
             case ConversationItemCreate() if isinstance(event.item, FunctionCallOutputItem):

@@ -9,7 +9,8 @@ Its clients are the caller and any number of controllers, who may say the same t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -221,7 +222,14 @@ class Call:
         self.conversation.hear(event)
         self.spending.observe(event)
 
-    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+    def on_model_closed(
+        self,
+        reason: EndReason,
+        detail: str,
+        *,
+        fatal: bool = True,
+        retry_after_s: float | None = None,  # noqa: ARG002 - the line has heeded it
+    ) -> None:
         """The model session ended by itself."""
         self._log.info("model session closed", reason=reason, detail=detail, fatal=fatal)
         self.hang_up(reason)
@@ -236,12 +244,20 @@ class Call:
         """The model session is gone: what it was saying ends here."""
         self.conversation.session_lost()
 
-    def on_session_replaced(self, why: Replacement, *, epoch: int, lost: bool, gap_s: float) -> None:
+    def on_session_replaced(
+        self,
+        why: Replacement,
+        *,
+        epoch: int,
+        lost: bool,
+        gap_s: float,
+        session: Mapping[str, Any] | None = None,
+    ) -> None:
         """A model session is in force that knows the conversation."""
         self._holding.end()
         self._log = self._log.bind(epoch=epoch)
         report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
-        self.conversation.session_replaced()
+        self.conversation.session_replaced(session)
 
     def on_rejoined(self, rejoin: Rejoin) -> None:
         """The sideband of a direct call is back."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from perhop.call.acting import ActingAgent
 from perhop.call.admission import Admission
@@ -31,6 +31,7 @@ from perhop.call.voice import AgentVoice, Voice
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import (
     ClientEvent,
+    ErrorEvent,
     InputAudioBufferSpeechStarted,
     ResponseCreate,
     ResponseDone,
@@ -118,6 +119,7 @@ class Conversation:
         self.history = History()
         self._call = call
         self._clients = clients
+        self._new_id = new_id
         self._boundary = boundary
         self._acting = acting
         self._session = SessionInForce(lock, transcribe=transcribe)
@@ -225,6 +227,8 @@ class Conversation:
         shown = self._session.to_clients(event)
         if show and shown is not None:
             self._call.tell(shown)
+        if isinstance(event, ErrorEvent):
+            self._session.refused(event.error.event_id)
         if isinstance(event, InputAudioBufferSpeechStarted) and self._session.interrupts:
             self._voice.interrupt(self._asking.live_response_id)
         played = self._voice.observe(event)
@@ -243,8 +247,15 @@ class Conversation:
         for event in self._responses.close("model_session_lost", "The model's session ended before its response did."):
             self._call.on_model_event(event)
 
-    def session_replaced(self) -> None:
-        """A model session is in force that knows the conversation: what was asked and has not begun is asked again."""
+    def session_replaced(self, session: Mapping[str, Any] | None) -> None:
+        """A model session is in force that knows the conversation: what was asked and has not begun is asked again.
+
+        Args:
+            session: what is in force now, where that is not what was.
+        """
+        if session is not None:
+            self._session.unasked()
+            self._call.on_model_event(SessionUpdated(event_id=self._new_id("event_"), session=dict(session)))
         self._asking.session_replaced(answer=not self.functions.running)
 
     def rejoined(self, rejoin: Rejoin) -> None:
@@ -291,7 +302,7 @@ class Conversation:
 
     def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
         """The session that is now in force decides who interrupts and who asks."""
-        shown = self._session.put(event.session, expires_at=self._call.lifetime.expires_at)
+        shown = self._session.put(event, expires_at=self._call.lifetime.expires_at)
         self._clients.session = shown
         self._asking.automatic(self._session.answers)
         return event.model_copy(update={"session": shown})
@@ -310,6 +321,6 @@ class Conversation:
         changes, same_voice = self._session.succeed(lock)
         self._call.handed_over()
         if same_voice:
-            self._to_model(SessionUpdate(session=changes))
+            self._boundary.to_model(self._session.told(self._clients.own(SessionUpdate(session=changes))))
         else:
-            self._boundary.restart_model(changes)
+            self._boundary.restart_model(self._session.restarted(changes))

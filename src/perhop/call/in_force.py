@@ -8,7 +8,13 @@ from typing import Any
 from perhop.call.event_audio import EventAudio
 from perhop.call.own_transcription import OwnTranscription
 from perhop.call.ownership import SessionLock, succession, turn_detection
-from perhop.realtime.events import ConversationItemRetrieved, ServerEvent
+from perhop.realtime.events import (
+    ConversationItemRetrieved,
+    ServerEvent,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+)
 from perhop.realtime.session import SessionConfig
 
 __all__ = ["SessionInForce"]
@@ -40,16 +46,36 @@ class SessionInForce:
         """The configuration to open the first model session with."""
         return self._transcription.first(config)
 
-    def changes(self, session: Mapping[str, Any]) -> dict[str, Any]:
-        """What a client's update may change, as the model gets it."""
-        return self._transcription.update(self.lock.apply(session))
+    def asked(self, event: SessionUpdate) -> SessionUpdate:
+        """A client's update as the model gets it: what the agent decides is not in it."""
+        return self.told(event.model_copy(update={"session": self.lock.apply(event.session)}))
 
-    def put(self, session: Mapping[str, Any], *, expires_at: int) -> Mapping[str, Any]:
+    def told(self, event: SessionUpdate) -> SessionUpdate:
+        """An update that nobody's lock stands against, as the model gets it."""
+        changes = self._transcription.update(event.session, event_id=event.event_id)
+        return event.model_copy(update={"session": changes})
+
+    def restarted(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """What another agent changes, as a further model session gets it."""
+        return self._transcription.restart(session)
+
+    def refused(self, event_id: str | None) -> None:
+        """The model refused an event; perhaps an update."""
+        self._transcription.refused(event_id)
+
+    def unasked(self) -> None:
+        """What is put in force next answers no update."""
+        self._transcription.unasked()
+
+    def put(self, event: SessionCreated | SessionUpdated, *, expires_at: int) -> Mapping[str, Any]:
         """The model put this in force. The session ends when the call must, whatever the model says of its own.
 
         Returns:
             What clients see.
         """
+        session = event.session
+        if isinstance(event, SessionUpdated):
+            self._transcription.accepted()
         self.shown = {**self._transcription.shown(session), "expires_at": expires_at}
         self.audio.put_in_force(self.shown)
         detection = turn_detection(self.shown)

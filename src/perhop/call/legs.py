@@ -133,11 +133,14 @@ class ModelSink(Protocol):
     def on_model_audio(self, chunk: AudioChunk) -> None:
         """Model audio, 24 kHz mono s16le."""
 
-    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+    def on_model_closed(
+        self, reason: EndReason, detail: str, *, fatal: bool = True, retry_after_s: float | None = None
+    ) -> None:
         """The model session ended by itself; called at most once per start.
 
         Args:
             fatal: False when another try can help: a lost socket, an overloaded server, a session that reached its cap.
+            retry_after_s: how long the model asks to be left alone before that.
         """
 
 

@@ -170,7 +170,7 @@ def report_replacement(observer: CallObserver, call: Call, why: Replacement, *, 
         gap_s: how long there was none.
     """
     if why == "start":
-        return
+        return  # counted when it was asked for
     observer.session_closed(call, call.model)
     observer.session_opened(call, call.model)
     match why:

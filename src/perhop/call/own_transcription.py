@@ -5,6 +5,7 @@ Clients who did not ask for it never see it: neither its events nor that it is o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ _EVENTS = (
     ConversationItemInputAudioTranscriptionSegment,
 )
 
+MAX_ASKED = 64
+"""Updates a model may leave unanswered; whose the transcription is, older ones do not decide any more."""
+
 
 class OwnTranscription:
     """Of one call.
@@ -40,6 +44,7 @@ class OwnTranscription:
     def __init__(self, *, on: bool) -> None:
         self._on = on
         self._ours = False
+        self._asked: deque[tuple[str | None, bool | None]] = deque(maxlen=MAX_ASKED)
 
     def first(self, config: SessionConfig) -> SessionConfig:
         """The configuration to open the first session with."""
@@ -48,16 +53,42 @@ class OwnTranscription:
         self._ours = True
         return config.merged({"type": config.type, "audio": {"input": {"transcription": {"model": BUILT_IN.model}}}})
 
-    def update(self, session: Mapping[str, Any]) -> dict[str, Any]:
-        """A client's partial session object as the model gets it."""
-        given = dict(session)
-        heard = _at(given, "audio", "input")
-        if not self._on or not isinstance(heard, Mapping) or "transcription" not in heard:
-            return given
-        self._ours = heard["transcription"] is None
-        if self._ours:
-            given["audio"] = {**given["audio"], "input": {**heard, "transcription": {"model": BUILT_IN.model}}}
+    def update(self, session: Mapping[str, Any], *, event_id: str | None = None) -> dict[str, Any]:
+        """A partial session object as the model gets it. Whose the transcription is changes once it is accepted.
+
+        Args:
+            event_id: of the update, by which the model refuses it.
+        """
+        given, ours = self._kept_on(session)
+        if self._on:
+            self._asked.append((event_id, ours))
         return given
+
+    def restart(self, session: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for what a further session begins with: nobody is asked."""
+        given, ours = self._kept_on(session)
+        if ours is not None:
+            self._ours = ours
+        return given
+
+    def accepted(self) -> None:
+        """The model put the oldest update in force: it answers them in order."""
+        if self._asked:
+            _, ours = self._asked.popleft()
+            if ours is not None:
+                self._ours = ours
+
+    def refused(self, event_id: str | None) -> None:
+        """The model refused this event; if it was an update, everything stays as it was."""
+        for asked in self._asked:
+            if asked[0] is not None and asked[0] == event_id:
+                self._asked.remove(asked)
+                return
+
+    def unasked(self) -> None:
+        """The next session object that is put in force answers no update."""
+        if self._on:
+            self._asked.appendleft((None, None))
 
     def shown(self, session: Mapping[str, Any]) -> dict[str, Any]:
         """An effective session object as clients see it."""
@@ -69,6 +100,17 @@ class OwnTranscription:
     def hides(self, event: ServerEvent) -> bool:
         """Whether clients do not get this event."""
         return self._ours and isinstance(event, _EVENTS)
+
+    def _kept_on(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], bool | None]:
+        """Ours in the place of none; and whether that is so, or None when transcription stays as it is."""
+        given = dict(session)
+        heard = _at(given, "audio", "input")
+        if not self._on or not isinstance(heard, Mapping) or "transcription" not in heard:
+            return given, None
+        ours = heard["transcription"] is None
+        if ours:
+            given["audio"] = {**given["audio"], "input": {**heard, "transcription": {"model": BUILT_IN.model}}}
+        return given, ours
 
 
 def _at(node: Any, *keys: str) -> Any:

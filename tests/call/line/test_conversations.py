@@ -40,7 +40,7 @@ def test_both_at_once(count: int) -> None:
         ("journal:Journal", "_settle_before", lambda self, position: None, "doubled_frames"),
         ("epoch:Epoch", "_take", lambda self, name, item_id: False, "doubled_items"),
         ("epoch:Epoch", "catch_up", lambda self, history: None, "wrong_context"),
-        ("line:ModelLine", "_is_speech_again", lambda self, event: False, "speech_doubled"),
+        ("books:Books", "_is_speech_again", lambda self, event: False, "speech_doubled"),
     ],
 )
 def test_the_conversations_would_notice(

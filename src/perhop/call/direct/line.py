@@ -117,10 +117,12 @@ class _Attachment:
     def on_model_audio(self, chunk: AudioChunk) -> None:
         """The caller has it from the model."""
 
-    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+    def on_model_closed(
+        self, reason: EndReason, detail: str, *, fatal: bool = True, retry_after_s: float | None = None
+    ) -> None:
         line, self._line = self._line, None
         if line is not None:
-            line.lost(reason, detail, fatal=fatal)
+            line.lost(reason, detail, fatal=fatal, retry_after_s=retry_after_s)
 
     def leave(self) -> None:
         """Heard no more."""
@@ -271,7 +273,7 @@ class DirectLine:
                 return
         self._host.on_model_event(event)
 
-    def lost(self, reason: EndReason, detail: str, *, fatal: bool) -> None:
+    def lost(self, reason: EndReason, detail: str, *, fatal: bool, retry_after_s: float | None = None) -> None:
         """The sideband is gone, or did not come about."""
         if self._closed:
             return
@@ -294,7 +296,9 @@ class DirectLine:
                 return
         self._failures += 1
         patience = self._limits.unheard_s if self._announced else self._limits.attach_s
-        delay = max(self._policy.backoff(self._failures), 0.0 if self._failures == 1 else 0.05)
+        patient_s = max(0.0, self._lost_at + patience - now)
+        asked_s = min(retry_after_s, patient_s) if retry_after_s is not None else 0.0
+        delay = max(self._policy.backoff(self._failures), asked_s, 0.0 if self._failures == 1 else 0.05)
         if now + delay > self._lost_at + patience:
             self._end(EndReason.MODEL_FAILED, f"sideband: {detail}")
             return

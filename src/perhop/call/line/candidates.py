@@ -34,21 +34,24 @@ class Candidates:
         self._failures = 0
         self._untried = len(self._kinds) - 1
 
-    def failed(self, *, fatal: bool, patient: bool) -> float | None:
+    def failed(self, *, fatal: bool, patient: bool, asked_s: float | None = None) -> float | None:
         """It does not.
 
         Args:
             fatal: trying it again cannot help.
             patient: there is still time to try the last one again.
+            asked_s: how long it asks to be left alone; longer than the longest backoff, and the next one's turn comes.
 
         Returns:
             Seconds to wait before trying :attr:`current`; None when there is nothing left to try.
         """
         self._failures += 1
-        if not fatal and self._failures < self._policy.tries:
-            return self._policy.backoff(self._failures)
+        delay = self._policy.backoff(self._failures, asked_s=asked_s)
+        too_long = delay > self._policy.backoff_max_s and self._untried > 0
+        if not fatal and not too_long and self._failures < self._policy.tries:
+            return delay
         if self._untried == 0:
-            return self._policy.backoff(self._failures) if patient and not fatal else None
+            return delay if patient and not fatal else None
         self._untried -= 1
         self._failures = 0
         tired = self._kinds.pop(0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -47,8 +48,10 @@ class EpochSink(Protocol):
     def on_epoch_audio(self, epoch: Epoch, chunk: AudioChunk) -> None:
         """Model audio."""
 
-    def on_epoch_closed(self, epoch: Epoch, reason: EndReason, detail: str, *, fatal: bool) -> None:
-        """The session ended by itself."""
+    def on_epoch_closed(
+        self, epoch: Epoch, reason: EndReason, detail: str, *, fatal: bool, retry_after_s: float | None = None
+    ) -> None:
+        """The session ended by itself; ``retry_after_s`` when its model says how long to leave it alone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +64,7 @@ class Epoch:
         opened_at: when it was asked for, monotonic s.
         began_at: when it was ready, monotonic s.
         expires_at: when it says it ends, Unix time, s.
+        session: what it says is in force in it, once it is ready.
         offset: position in the caller's audio at which this session's audio begins, bytes.
         ready: the session exists and can be told things.
         rebuilt: items made here out of the call's history; they are text, whatever they once were.
@@ -77,6 +81,7 @@ class Epoch:
     expires_at: float | None = None
     offset: int = 0
     ready: bool = False
+    session: Mapping[str, Any] = field(default_factory=dict)
     rebuilt: dict[str, Item] = field(default_factory=dict)
     leg: ModelLeg = field(init=False)
     _retired: bool = False
@@ -98,11 +103,13 @@ class Epoch:
         if not self._retired:
             self.sink.on_epoch_audio(self, chunk)
 
-    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+    def on_model_closed(
+        self, reason: EndReason, detail: str, *, fatal: bool = True, retry_after_s: float | None = None
+    ) -> None:
         """The session ended by itself."""
         if not self._retired:
             self._retired = True
-            self.sink.on_epoch_closed(self, reason, detail, fatal=fatal)
+            self.sink.on_epoch_closed(self, reason, detail, fatal=fatal, retry_after_s=retry_after_s)
 
     # -- from the line ------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from perhop.realtime.session import SessionConfig
 
 __all__ = ["Line", "LineHost", "Rejoin", "Replacement"]
 
-Replacement = Literal["start", "renewal", "reconnect", "failover", "resume"]
+Replacement = Literal["start", "renewal", "reconnect", "failover", "resume", "restart"]
 """Why a model session came in force."""
 
 
@@ -47,13 +47,22 @@ class LineHost(ModelSink, Protocol):
     def on_session_lost(self) -> None:
         """The session in force is gone: what it had begun must be ended. The line has none when this is called."""
 
-    def on_session_replaced(self, why: Replacement, *, epoch: int, lost: bool, gap_s: float) -> None:
+    def on_session_replaced(
+        self,
+        why: Replacement,
+        *,
+        epoch: int,
+        lost: bool,
+        gap_s: float,
+        session: Mapping[str, Any] | None = None,
+    ) -> None:
         """A session is in force and knows the conversation: what was asked and not begun must be asked again.
 
         Args:
             epoch: its number.
             lost: a response was cut off in the one before.
             gap_s: how long there was none.
+            session: what is in force now, where that is not what was: another agent's session, or another model's.
         """
 
     def on_waiting(self) -> None:

@@ -46,12 +46,18 @@ class LinePolicy:
     transcript_wait_s: float = 3.0
     rng: random.Random = field(default_factory=random.Random, compare=False)
 
-    def backoff(self, failures: int) -> float:
-        """How long to wait after so many failures in a row: none after the first loss, then capped and jittered."""
-        if failures <= 1:
-            return 0.0
-        whole = min(self.backoff_max_s, self.backoff_s * 2.0 ** (failures - 2))
-        return whole * (0.5 + self.rng.random() / 2)
+    def backoff(self, failures: int, *, asked_s: float | None = None) -> float:
+        """How long to wait after so many failures in a row: none after the first loss, then capped and jittered.
+
+        Args:
+            asked_s: what the model asked for (``Retry-After``): no less than that, up to ``give_up_s``.
+        """
+        whole = min(self.backoff_max_s, self.backoff_s * 2.0 ** (failures - 2)) if failures > 1 else 0.0
+        delay = whole * (0.5 + self.rng.random() / 2) if whole else 0.0
+        if asked_s is None or asked_s <= delay:
+            return delay
+        # Everybody it refused was told the same moment.
+        return min(self.give_up_s, asked_s * (1.0 + self.rng.random() / 4))
 
     def takeover(self, life_s: float) -> tuple[float, float]:
         """When to prepare and when to force the takeover of a session that lives so long, seconds from its start."""

@@ -26,11 +26,13 @@ class SessionState:
     Attributes:
         config: with every update that a model has accepted.
         announced: the call was told of its session.
+        changed: a further session was asked to be different, and is not in force yet.
     """
 
     def __init__(self, config: SessionConfig) -> None:
         self.config = config
         self.announced = False
+        self.changed = False
         self._id: object = None
         self._session: Mapping[str, Any] = config.to_wire("")
 
@@ -52,9 +54,16 @@ class SessionState:
         self._session = event.session
         return event.model_copy(update={"session": {**event.session, "id": self._id}})
 
+    def moved(self, session: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A further session came in force that is not like the one before; returns what clients are to see of it."""
+        self.changed = False
+        self._session = session
+        return {**session, "id": self._id}
+
     def change(self, changes: Mapping[str, Any]) -> None:
         """A further session is to have this configuration."""
         self.config = self.config.merged({"type": self.config.type, **changes})
+        self.changed = True
 
     @property
     def manual(self) -> bool:

@@ -27,6 +27,7 @@ class Listening:
         self.events: list[ServerEvent] = []
         self.chunks: list[AudioChunk] = []
         self.closed: tuple[EndReason, str, bool] | None = None
+        self.retry_after_s: float | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -41,8 +42,11 @@ class Listening:
         self.chunks.append(chunk)
         self._changed.set()
 
-    def on_model_closed(self, reason: EndReason, detail: str, *, fatal: bool = True) -> None:
+    def on_model_closed(
+        self, reason: EndReason, detail: str, *, fatal: bool = True, retry_after_s: float | None = None
+    ) -> None:
         assert self.closed is None, "told twice"
+        self.retry_after_s = retry_after_s
         self.closed = reason, detail, fatal
         self._changed.set()
 

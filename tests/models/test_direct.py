@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.models.perhops import KEY, Page, second
 from perhop.brain.providers import FunctionCall, Said
 from perhop.config import UpstreamSettings
 from perhop.config.budget import BudgetSettings, WarningSettings
+from perhop.config.sessions import SessionSettings
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.items import FunctionCallOutputItem
 
@@ -233,10 +235,10 @@ async def test_what_the_agent_fixes_is_put_back(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def over_a_wire(
-    folder: Path, brain: ForeseeableBrain
+    folder: Path, brain: ForeseeableBrain, **fields: Any
 ) -> AsyncIterator[tuple[AsyncOpenAI, UpstreamSettings, Wire]]:
     async with second(folder, brain) as model, through(model) as (reached, wire):
-        async with direct_gateway(folder, reached) as client:
+        async with direct_gateway(folder, reached, **fields) as client:
             yield client, model, wire
 
 
@@ -255,6 +257,20 @@ async def test_a_sideband_that_breaks_is_opened_again_and_the_call_goes_on(tmp_p
 
 async def supervised(model: UpstreamSettings) -> bool:
     return [call["taps"] for call in await at_the_model(model)] == [1]
+
+
+async def test_a_sideband_is_tried_for_as_long_as_the_settings_say(tmp_path: Path) -> None:
+    brain, patience = ForeseeableBrain(), SessionSettings(give_up_s=0.5)
+    async with over_a_wire(tmp_path, brain, sessions=patience) as (client, _, wire), calling(client):
+        wire.refuses = True
+        wire.cut()
+        began = time.monotonic()
+        await until(lambda: nobody(client))
+        assert time.monotonic() - began < 10.0, "not the half minute that is the default"
+
+
+async def nobody(client: AsyncOpenAI) -> bool:
+    return await calls_at(client) == []
 
 
 async def test_a_function_call_made_while_nobody_listened_is_run_once(tmp_path: Path) -> None:

@@ -330,6 +330,29 @@ async def test_a_refused_upgrade_says_whether_trying_again_can_help(status: int,
             assert await sink.ended() == (EndReason.MODEL_FAILED, detail, fatal)
 
 
+@pytest.mark.parametrize(
+    ("headers", "asked_s"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        (
+            {"Date": "Mon, 23 Nov 2026 00:00:00 GMT", "Retry-After": "Mon, 23 Nov 2026 00:00:20 GMT"},
+            20.0,
+        ),
+        ({"Date": "Mon, 23 Nov 2026 00:00:00 GMT", "Retry-After": "Sun, 22 Nov 2026 00:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Mon, 23 Nov 2026 00:00:20 GMT"}, None),
+        ({"Retry-After": "in a while"}, None),
+        ({}, None),
+    ],
+)
+async def test_a_refusal_may_say_when_to_come_again(headers: dict[str, str], asked_s: float | None) -> None:
+    async with Upstream.scripted(in_turn()) as upstream:
+        upstream.refuse.append(429)
+        upstream.refusal = headers
+        async with connected(upstream.url, ready=False) as (_, sink):
+            await sink.ended()
+            assert sink.retry_after_s == asked_s
+
+
 async def test_a_server_that_is_not_there_may_come_back() -> None:
     async with Upstream.scripted(in_turn()) as upstream:
         url = upstream.url

@@ -204,6 +204,7 @@ class Upstream:
         make: makes the model of each session.
         key: what clients must present, as bearer or ``api-key``.
         refuse: HTTP status with which the next upgrades are answered, one each; the last one goes on when ``forever``.
+        refusal: further headers of such an answer.
         forever: never stop refusing.
         mute: accept sockets and then neither read nor say anything.
         sessions: every session there was, oldest first.
@@ -214,6 +215,7 @@ class Upstream:
     make: Callable[[], ServerDriver]
     key: str = "sk-upstream"
     refuse: deque[int] = field(default_factory=deque)
+    refusal: dict[str, str] = field(default_factory=dict)
     forever: bool = False
     mute: bool = False
     sessions: list[UpstreamSession] = field(default_factory=list)
@@ -295,7 +297,7 @@ class Upstream:
         if status == 101:
             return UpstreamSession(self, request)
         body = orjson.dumps({"error": {"type": "invalid_request_error", "code": _ERRORS.get(status), "message": "no"}})
-        headers = {"Content-Type": "application/json", "Retry-After": "1"}
+        headers = {"Content-Type": "application/json", **self.refusal}
         return WSUpgradeResponseWithListener(
             WSUpgradeResponse.create_error_response(status, body, extra_headers=headers), None
         )

@@ -103,7 +103,7 @@ async def answer_directly(
     """
     with services.client_secrets.spend(principal.secret) as spending:
         leg = DirectLeg()
-        line = DirectLine(model, offer_sdp, dcid=dcid)
+        line = DirectLine(model, offer_sdp, policy=services.calls.policy, dcid=dcid)
         call = services.start_call(leg, principal, agent=agent, session=session, model=shown_model, line=line)
         try:
             answer = await line.answer()

@@ -109,6 +109,11 @@ class CallManager:
         self._ended: dict[str, CallSnapshot] = {}
         self._draining = False
 
+    @property
+    def policy(self) -> LinePolicy:
+        """How hard a lost model session is tried again."""
+        return self._policy
+
     def effective_session(
         self, agent: Agent | None, session: Mapping[str, Any], *, model: str | None = None
     ) -> SessionConfig:

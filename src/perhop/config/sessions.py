@@ -18,7 +18,8 @@ class SessionSettings(Table):
         margin_s: before a session's end, a successor takes over whatever is going on.
         lead_s: before that, the successor is opened and waits for a quiet moment. Both shrink for short sessions.
         tries: failures of one model in a row before the next of ``fallback_models`` has its turn.
-        give_up_s: how long the last model is tried without a session; then the call ends with ``model_failed``.
+        give_up_s: how long the last model is tried without a session, or the sideband of a direct call; then the call
+            ends with ``model_failed``.
         hold_after_s: without a session for so long, the caller is told to wait.
         history_tokens: about how much of the conversation a new session is told.
         gap_audio_s: caller audio kept for the next session.

@@ -205,7 +205,7 @@ class RemoteModel:
         if sink is None:
             return
         self._end()
-        sink.on_model_closed(loss.reason, loss.detail, fatal=loss.fatal)
+        sink.on_model_closed(loss.reason, loss.detail, fatal=loss.fatal, retry_after_s=loss.retry_after_s)
 
     # -- opening ------------------------------------------------------------------------------------------------------
 

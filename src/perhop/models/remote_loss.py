@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import orjson
 from picows import WSError, WSHandshakeError
@@ -34,6 +36,9 @@ _PASSING = frozenset({408, 421, 425, 429})
 _FATAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1010, 3000})
 """Close codes that say we did something wrong: the protocol, data, policy, extensions, authorisation."""
 
+_SECONDS = re.compile(r"[0-9]{1,6}")
+"""Whole ones; no more than a few days of them."""
+
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 """What of a model's own text may be repeated in logs: words such as error codes, never sentences."""
 
@@ -45,11 +50,13 @@ class Loss:
     Attributes:
         detail: for logs: a code, no payload.
         fatal: another try would meet the same end.
+        retry_after_s: how long the model asks to be left alone (``Retry-After``), if it does.
     """
 
     reason: EndReason
     detail: str
     fatal: bool
+    retry_after_s: float | None = None
 
     @classmethod
     def of_close(cls, code: int | None, reason: str, *, error: str | None) -> Loss:
@@ -78,7 +85,7 @@ class Loss:
             case TimeoutError():
                 return cls(EndReason.MODEL_FAILED, "timeout", fatal=False)
             case WSHandshakeError() if error.response is not None:
-                return _of_refusal(error.response.status.value, error.raw_body)
+                return _of_refusal(error.response.status.value, error.raw_body, error.response.headers)
             case ssl.SSLCertVerificationError():
                 return cls(EndReason.MODEL_FAILED, "certificate not trusted", fatal=True)
             case OSError() | WSError():
@@ -95,10 +102,22 @@ class LossError(Exception):
         self.loss = loss
 
 
-def _of_refusal(status: int, body: bytes | None) -> Loss:
+def _of_refusal(status: int, body: bytes | None, headers: Mapping[str, str]) -> Loss:
     code = _error_code(body)
     fatal = code in FATAL_CODES or (status < 500 and status not in _PASSING)
-    return Loss(EndReason.MODEL_FAILED, f"http {status} {code}".rstrip(), fatal)
+    return Loss(EndReason.MODEL_FAILED, f"http {status} {code}".rstrip(), fatal, _retry_after(headers))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """``Retry-After`` (RFC 9110 §10.2.3) in s: a number, or a moment on the clock of whoever gave it."""
+    given = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(given):
+        return float(given)
+    try:
+        moment, now = (parsedate_to_datetime(text) for text in (given, headers.get("Date", "")))
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def _closes_for_good(code: int | None, reason: str) -> bool:

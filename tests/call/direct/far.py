@@ -168,13 +168,12 @@ class Sideband:
 class DirectCall:
     """A direct call to an agent."""
 
-    def __init__(self, script: Script, *, agent: Agent | None = None) -> None:
+    def __init__(self, script: Script, *, agent: Agent | None = None, policy: LinePolicy | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.far = FarModel(script)
         ids = counting_ids()
-        self.line = DirectLine(
-            self.far, "v=0 offer", policy=LinePolicy(rng=random.Random(1)), clock=loop.time, new_id=ids
-        )
+        policy = policy or LinePolicy(rng=random.Random(1))
+        self.line = DirectLine(self.far, "v=0 offer", policy=policy, clock=loop.time, new_id=ids)
         self.leg = DirectLeg()
         manager = CallManager(
             {"far": ModelKind(lambda: self.far.attach("rtc_far"), name="far", remote=True)},

@@ -13,6 +13,7 @@ from tests.virtual_time import run_virtual
 from perhop.call.agents import Agent
 from perhop.call.direct.guard import MAX_RESTORES
 from perhop.call.legs import EndReason
+from perhop.call.line import LinePolicy
 from perhop.errors import PerhopError
 from perhop.models.steps import call, in_turn, say, wait
 from perhop.realtime.events import InputAudioBufferAppend, ResponseCreate, ResponseCreated, SessionUpdate
@@ -219,6 +220,18 @@ def test_a_call_nobody_can_hear_for_long_is_ended_at_the_model() -> None:
         await asyncio.sleep(20)
         assert desk.call.ended is EndReason.MODEL_FAILED
         assert desk.far.hung_up == ["rtc_far"]
+
+    run_virtual(scenario())
+
+
+def test_the_policy_says_how_long_a_sideband_is_tried() -> None:
+    async def scenario() -> None:
+        policy = LinePolicy(give_up_s=3.0, rng=random.Random(1))
+        desk = await DirectCall(in_turn([say("Hello.")]), policy=policy).answered()
+        desk.far.refuses = True
+        desk.far.cut()
+        await asyncio.sleep(4)
+        assert desk.call.ended is EndReason.MODEL_FAILED
 
     run_virtual(scenario())
 

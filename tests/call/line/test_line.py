@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -37,12 +38,15 @@ from perhop.tools.runner import ToolRunner
 class Refusing:
     """A model that cannot be had."""
 
-    def __init__(self, *, fatal: bool) -> None:
+    def __init__(self, *, fatal: bool, retry_after_s: float | None = None) -> None:
         self._fatal = fatal
+        self._retry_after_s = retry_after_s
 
     def start(self, sink: ModelSink, session: SessionConfig) -> None:
         asyncio.get_running_loop().call_soon(
-            lambda: sink.on_model_closed(EndReason.MODEL_FAILED, "refused", fatal=self._fatal)
+            lambda: sink.on_model_closed(
+                EndReason.MODEL_FAILED, "refused", fatal=self._fatal, retry_after_s=self._retry_after_s
+            )
         )
 
     def send(self, event: object) -> None: ...
@@ -137,6 +141,49 @@ def test_the_next_model_steps_in_and_hears_what_was_said_meanwhile() -> None:
         assert [item.text() for item in made[0].server.items] == ["anybody there", "Here."]
         assert desk.call.model == "b"
         assert desk.caller.types().count("session.created") == 1
+
+    virtual(scenario())
+
+
+def test_a_model_is_left_alone_for_as_long_as_it_asks() -> None:
+    async def scenario() -> None:
+        tries: list[float] = []
+
+        def refuse() -> Refusing:
+            tries.append(asyncio.get_running_loop().time())
+            return Refusing(fatal=False, retry_after_s=3.0)
+
+        desk = Desk(refuse)
+        await asyncio.sleep(25)
+        assert desk.call.ended is None
+        pauses = [after - before for before, after in itertools.pairwise(tries)]
+        assert len(pauses) >= 5
+        assert all(3.0 <= pause <= 3.76 for pause in pauses[:3]), "and not all at the same moment"
+        assert len({round(pause, 3) for pause in pauses}) > 1
+        assert all(3.0 <= pause <= 5.0 for pause in pauses), "longer only by the usual backoff"
+
+    virtual(scenario())
+
+
+def test_a_model_that_asks_for_an_hour_is_tried_while_there_is_patience() -> None:
+    async def scenario() -> None:
+        desk = Desk(lambda: Refusing(fatal=False, retry_after_s=3_600.0))
+        await asyncio.sleep(29)
+        assert len(desk.opened) == 1
+        assert desk.call.ended is None
+        await asyncio.sleep(5)
+        assert len(desk.opened) == 2
+        assert desk.call.ended is EndReason.MODEL_FAILED
+
+    virtual(scenario())
+
+
+def test_nobody_waits_for_a_model_that_asks_for_long_while_there_is_another() -> None:
+    async def scenario() -> None:
+        desk = Desk(lambda: Refusing(fatal=False, retry_after_s=20.0), scripted([say("Here.", ms=100)]))
+        await asyncio.sleep(1)
+        assert desk.opened == ["a", "b"]
+        assert desk.call.model == "b"
 
     virtual(scenario())
 

@@ -3,7 +3,7 @@
 The model's answer to the caller's offer comes first, then the sideband, and only then is the caller given the answer:
 nothing happens in such a call that Perhop does not hear from the start. A lost sideband is opened again; while it is
 away the call goes on, and what happened meanwhile is caught up with. A call that cannot be heard for
-``DirectLimits.unheard_s`` is ended at the model, for then nobody runs its tools or counts what it costs.
+``LinePolicy.give_up_s`` is ended at the model, for then nobody runs its tools or counts what it costs.
 
 The session is the model's: it is not renewed, not moved to another model, and no audio goes up from here.
 """
@@ -92,13 +92,11 @@ class DirectLimits:
 
     Attributes:
         attach_s: until the first sideband is heard; a call that is not is none.
-        unheard_s: how long the sideband may be away.
         catch_up_s: how long the model may take to say what happened meanwhile.
         held: client events that wait for the sideband; further ones are dropped.
     """
 
     attach_s: float = 8.0
-    unheard_s: float = 30.0
     catch_up_s: float = 3.0
     held: int = 256
 
@@ -136,7 +134,7 @@ class DirectLine:
     Args:
         offer_sdp: of the caller.
         dcid: id of a data channel that both sides know without negotiation.
-        policy: how hard a lost sideband is tried again.
+        policy: how hard a lost sideband is tried again, and for how long.
         clock: seconds, monotonic.
     """
 
@@ -147,8 +145,8 @@ class DirectLine:
         upstream: DirectUpstream,
         offer_sdp: str,
         *,
+        policy: LinePolicy,
         dcid: int | None = None,
-        policy: LinePolicy | None = None,
         limits: DirectLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
@@ -156,7 +154,7 @@ class DirectLine:
         self._upstream = upstream
         self._offer_sdp = offer_sdp
         self._dcid = dcid
-        self._policy = policy or LinePolicy()
+        self._policy = policy
         self._limits = limits or DirectLimits()
         self._clock = clock
         self._new_id = new_id
@@ -295,7 +293,7 @@ class DirectLine:
                 self._end(EndReason.MODEL_CLOSED, detail)
                 return
         self._failures += 1
-        patience = self._limits.unheard_s if self._announced else self._limits.attach_s
+        patience = self._policy.give_up_s if self._announced else self._limits.attach_s
         patient_s = max(0.0, self._lost_at + patience - now)
         asked_s = min(retry_after_s, patient_s) if retry_after_s is not None else 0.0
         delay = max(self._policy.backoff(self._failures), asked_s, 0.0 if self._failures == 1 else 0.05)

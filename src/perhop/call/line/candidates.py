@@ -47,7 +47,7 @@ class Candidates:
         """
         self._failures += 1
         delay = self._policy.backoff(self._failures, asked_s=asked_s)
-        too_long = delay > self._policy.backoff_max_s and self._untried > 0
+        too_long = delay > self._policy.backoff_max_s
         if not fatal and not too_long and self._failures < self._policy.tries:
             return delay
         if self._untried == 0:

@@ -13,77 +13,40 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from perhop.call.direct.catch_up import CatchUp
+from perhop.call.direct.ledger import Ledger
+from perhop.call.direct.upstream import DirectAnswer, DirectUpstream
 from perhop.call.legs import EndReason, ModelLeg
 from perhop.call.line import LineHost, LinePolicy, Rejoin
 from perhop.errors import PerhopError
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import (
     ClientEvent,
-    ConversationItemAdded,
-    ConversationItemCreate,
-    ErrorEvent,
     InputAudioBufferAppend,
     ResponseCreate,
-    ResponseCreated,
-    ResponseDone,
-    ResponseOutputItemAdded,
-    ResponseOutputItemDone,
     ServerEvent,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
 )
 from perhop.realtime.ids import IdFactory, new_id
-from perhop.realtime.items import Item
 from perhop.realtime.session import SessionConfig
 
-__all__ = ["DirectAnswer", "DirectLimits", "DirectLine", "DirectUpstream"]
+__all__ = ["DirectLimits", "DirectLine"]
 
 _log = structlog.get_logger(__name__)
-
-MAX_UNSETTLED = 64
-"""Items the model was given and has not acknowledged."""
 
 _CALLERS_END = {
     reason.value: reason
     for reason in (EndReason.CALLER_HANGUP, EndReason.CALLER_LOST, EndReason.CALLER_NEVER_CONNECTED)
 }
 """Ends of the caller that a model tells of by the reason of its close, as Perhop does."""
-
-
-class DirectAnswer(Protocol):
-    """The model's answer to an offer."""
-
-    @property
-    def sdp(self) -> str: ...
-
-    @property
-    def call_id(self) -> str:
-        """At the model."""
-
-
-class DirectUpstream(Protocol):
-    """A model that takes calls directly."""
-
-    @property
-    def name(self) -> str:
-        """As settings call it."""
-
-    async def answer(self, offer_sdp: str, session: SessionConfig, *, dcid: int | None = None) -> DirectAnswer:
-        """Has the model answer an offer. Raises PerhopError when it does not."""
-
-    def attach(self, call_id: str) -> ModelLeg:
-        """A sideband to a call that is live at the model."""
-
-    def hang_up(self, call_id: str) -> None:
-        """Ends a call at the model; returns at once, sees to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +131,7 @@ class DirectLine:
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
         self._held: deque[ClientEvent] = deque()
-        self._unsettled: dict[str, ClientEvent] = {}
-        self._open: dict[str, dict[str, bool]] = {}
-        self._repeated: set[str] = set()
+        self._ledger = Ledger(new_id)
         self._catching_up: CatchUp | None = None
         self._told_no_audio = False
         self._closed = False
@@ -214,14 +175,7 @@ class DirectLine:
         if isinstance(event, InputAudioBufferAppend):
             self.append(b"")
             return
-        if isinstance(event, ConversationItemCreate):
-            item_id = event.item.id or self._new_id("item_")
-            event = event.model_copy(update={"item": event.item.model_copy(update={"id": item_id})})
-            # Until the model has it: told twice, an item of the same id is refused, so it is in there once.
-            self._unsettled[item_id] = event
-            if len(self._unsettled) > MAX_UNSETTLED:
-                del self._unsettled[next(iter(self._unsettled))]
-        self._tell(event)
+        self._tell(self._ledger.given(event))
 
     def append(self, pcm: bytes) -> None:  # noqa: ARG002 - of the protocol
         """Dropped: the caller's audio goes to the model from the caller."""
@@ -256,10 +210,9 @@ class DirectLine:
         if isinstance(event, SessionCreated):
             self._joined(event)
             return
-        if isinstance(event, ErrorEvent) and event.error.event_id in self._repeated:
-            self._repeated.discard(event.error.event_id)  # it had arrived the first time
+        if self._ledger.answers_repeat(event):
             return
-        self._keep_books(event)
+        self._ledger.observe(event)
         catching_up = self._catching_up
         if catching_up is not None:
             ours, asked = catching_up.observe(event)
@@ -346,8 +299,8 @@ class DirectLine:
             self._release()
             return
         self._host.on_model_event(SessionUpdated(event_id=event.event_id, session=event.session))
-        unfinished = [item_id for items in self._open.values() for item_id, done in items.items() if not done]
-        known = {item.id for item in self._host.history.items if item.id} - set(unfinished)
+        unfinished = self._ledger.unfinished()
+        known = self._known() - set(unfinished)
         self._catching_up = CatchUp(self._new_id, unfinished, known)
         for question in self._catching_up.begin():
             self._send_now(question)
@@ -359,39 +312,19 @@ class DirectLine:
         if catching_up is None or self._closed:
             return
         self._disarm()
-        live = catching_up.live or self._only_begun(catching_up.items)
+        live = catching_up.live or self._ledger.only_begun(catching_up.items, self._known())
         if not live:
-            self._open.clear()
+            self._ledger.all_over()
         seconds = self._clock() - self._lost_at
         _log.info("sideband is back", model=self.model, seconds=round(seconds, 1), attempts=self._failures)
-        for event in self._unsettled.values():
-            if event not in self._held:
-                event_id = self._new_id("event_")
-                self._repeated.add(event_id)
-                self._send_now(event.model_copy(update={"event_id": event_id}))
+        for event in self._ledger.repeats(self._held):
+            self._send_now(event)
         self._release()
         self._host.on_rejoined(Rejoin(seconds, self._failures, tuple(catching_up.items), live))
 
-    def _only_begun(self, items: Sequence[Item]) -> bool:
-        """Whether a response had begun to think, and nothing new has come of it yet."""
-        if not self._open or any(self._open.values()):
-            return False
-        return all(self._host.history.get(item.id or "") is not None for item in items)
-
-    def _keep_books(self, event: ServerEvent) -> None:
-        match event:
-            case ConversationItemAdded():
-                self._unsettled.pop(event.item.id or "", None)
-            case ResponseCreated():
-                self._open[event.response.id or ""] = {}
-            case ResponseOutputItemAdded() if event.response_id in self._open:
-                self._open[event.response_id][event.item.id or ""] = False
-            case ResponseOutputItemDone() if event.response_id in self._open:
-                self._open[event.response_id][event.item.id or ""] = True
-            case ResponseDone():
-                self._open.pop(event.response.id or "", None)
-            case _:
-                pass
+    def _known(self) -> set[str]:
+        """Ids of the items that were heard of."""
+        return {item.id for item in self._host.history.items if item.id}
 
     def _tell(self, event: ClientEvent) -> None:
         if self._heard and self._catching_up is None:

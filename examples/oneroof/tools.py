@@ -206,6 +206,11 @@ def _details(listing: Listing) -> str:
     pets = "Pets are welcome." if listing.pets else "No pets."
     return (
         f"One Roof, home number {listing.id}: {listing.kind}, {listing.street}, {listing.area}, {listing.city}. "
-        f"{listing.bedrooms} bedrooms, {listing.bathrooms} bathrooms, {listing.square_feet} square feet, "
+        f"{_count(listing.bedrooms, 'bedroom')}, {_count(listing.bathrooms, 'bathroom')}, "
+        f"{listing.square_feet} square feet, "
         f"${listing.rent:,} a month. {', '.join(listing.features).capitalize()}. {pets}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

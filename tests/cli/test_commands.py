@@ -161,3 +161,56 @@ def test_talk_says_when_nobody_answers() -> None:
     result = perhop("talk", "--text", "hi", "--url", "ws://127.0.0.1:1")
     assert result.returncode == 2
     assert "no connection to ws://127.0.0.1:1/v1/realtime" in result.stderr
+
+
+def test_the_version_is_an_option_too() -> None:
+    result = runner.invoke(app, ["--version"])
+    assert (result.exit_code, result.output.split()[:2]) == (0, ["perhop", __version__])
+
+
+@pytest.mark.parametrize("place", ["missing/answer.wav", "."])
+def test_a_place_where_no_answer_can_be_written_is_refused_before_anybody_talks(place: str) -> None:
+    result = perhop("talk", "--text", "hello", "--url", "http://127.0.0.1:1", "--out", place)
+    assert result.returncode == 2
+    assert f"--out {place}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_without_agents_is_not_imported_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "empty.toml").write_text("[server]\nport = 9000\n", encoding="utf-8")
+    result = perhop("agents", "import", "empty.toml")
+    assert result.returncode == 2
+    assert "empty.toml: nothing to import" in result.stderr
+
+
+def test_a_schema_that_is_none_is_not_asked_about() -> None:
+    result = perhop("db", "downgrade", "nope", "--to", "0001")
+    assert result.returncode == 2
+    assert "there is no schema 'nope'" in result.stderr
+    assert "Go on?" not in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
+def test_a_missing_certificate_is_named(tmp_path: Path, option: str) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    files = {"--tls-cert": "cert.pem", "--tls-key": "key.pem", option: "nowhere.pem"}
+    result = perhop("serve", "--port", "0", *(word for pair in files.items() for word in pair))
+    assert result.returncode == 2
+    assert f"server.{option[2:].replace('-', '_')}: there is no file nowhere.pem" in result.stderr
+
+
+@pytest.mark.parametrize("group", ["worker", "workers"])
+def test_a_bus_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, group: str) -> None:
+    monkeypatch.setenv("PERHOP_BUS__URL", "nats://127.0.0.1:1")
+    result = perhop(group, "list")
+    assert result.returncode == 2
+    assert result.stderr.split("\n")[0].startswith("error: no NATS server answers at nats://127.0.0.1:1 (bus.url)")
+
+
+def test_a_server_that_cannot_start_says_why_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = perhop("serve", "--port", "0", "--data", "file/below")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1

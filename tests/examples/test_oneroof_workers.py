@@ -111,6 +111,28 @@ async def test_a_home_is_found_and_its_viewing_booked(caller: Caller, database: 
     assert (booking.resource, booking.starts_at) == ("home-107", datetime(2026, 11, 27, 18, tzinfo=UTC))
 
 
+@pytest.mark.parametrize("which", ["the first one", "it"])
+async def test_a_home_can_be_booked_after_more_was_told_of_it(caller: Caller, which: str) -> None:
+    await caller.say("I'm looking for a two bedroom in Oakland")
+    await caller.say("tell me more about the first one")
+    asked = await caller.say(f"book a viewing of {which} on Friday at ten in the morning")
+    assert "601 Telegraph Avenue" in asked
+    assert "It is booked for Friday, November 27th at 10 am." in await caller.say("yes")
+
+
+async def test_another_home_of_the_list_can_be_booked_after_more_was_told_of_one(caller: Caller) -> None:
+    await caller.say("I'm looking for a two bedroom in Oakland")
+    await caller.say("tell me more about the first one")
+    assert "412 Grand Avenue" in await caller.say("book a viewing of the second one on Friday at ten in the morning")
+
+
+async def test_a_time_that_was_offered_can_be_booked_by_pointing_at_it(caller: Caller) -> None:
+    await caller.say("I'm looking for a two bedroom in Oakland")
+    assert "9 am" in await caller.say("when is the second one free on Friday")
+    asked = await caller.say("book the first one")
+    assert "412 Grand Avenue, Lake Merritt, on Friday, November 27th, at 9 am" in asked
+
+
 async def test_more_is_told_of_a_home_that_was_listed(caller: Caller) -> None:
     await caller.say("I'm looking for a one bedroom in Alameda")
     assert "square feet" in await caller.say("tell me more about the first one")

@@ -77,9 +77,13 @@ def import_(
     """Write agents and tools of files to the database: all of them or, if something is wrong, none."""
 
     async def work(registry: Registry, settings: Settings) -> None:
+        from perhop.errors import PerhopError
         from perhop.registry.files import read_files
 
         found = read_files(files, settings)
+        if not found.agents and not found.tools:
+            names = ", ".join(map(str, files))
+            raise PerhopError(f"{names}: nothing to import; agents stand in [[agents]], tools in [tools.NAME]")
         became = await registry.seed(
             found.agents, found.tools, tenant=tenant, author="import", overwrite=replace, revive=True
         )
@@ -114,12 +118,14 @@ def _run(config: ConfigFile, work: Callable[[Registry, Settings], Awaitable[None
     import asyncio
 
     from perhop.bundled import config_file
-    from perhop.config import load_settings
+    from perhop.config import LogSettings, load_settings
     from perhop.registry.opening import make_registry
     from perhop.schemas import prepare
     from perhop.store import Database
+    from perhop.telemetry.logs import configure_logging
 
     settings = load_settings(config, fallback=config_file())
+    configure_logging(LogSettings(level="warning"))
 
     async def main() -> None:
         database = await Database.open(settings.store, data=settings.server.data)

@@ -74,13 +74,13 @@ def downgrade(
     config: ConfigFile = None,
 ) -> None:
     """Take the tables of one schema back; what only the newer ones can hold is lost."""
+    [chosen] = _chosen(schema)
     if not yes:
         typer.confirm(f"What only newer tables of {schema} can hold is lost. Go on?", abort=True, err=True)
 
     async def work(database: Database) -> None:
         from perhop.store import current, downgrade
 
-        [chosen] = _chosen(schema)
         before = await current(database, chosen)
         await downgrade(database, chosen, to)
         after = await current(database, chosen)
@@ -125,10 +125,12 @@ def _run(config: ConfigFile, work: Callable[[Database], Awaitable[None]]) -> Non
     import asyncio
 
     from perhop.bundled import config_file
-    from perhop.config import load_settings
+    from perhop.config import LogSettings, load_settings
     from perhop.store import Database
+    from perhop.telemetry.logs import configure_logging
 
     settings = load_settings(config, fallback=config_file())
+    configure_logging(LogSettings(level="warning"))
 
     async def main() -> None:
         database = await Database.open(settings.store, data=settings.server.data)

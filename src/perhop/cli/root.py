@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,9 +15,9 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="perhop",
-    help="Voice agents over the right transport on every hop: WebRTC and WebSocket in, a Realtime model behind.",
     epilog="Start with [bold]perhop serve[/bold] and open the address it prints.",
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     # Locals hold keys and what was said: never print them.
     pretty_exceptions_enable=False,
@@ -30,6 +31,18 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(worker.app, name="worker")
 app.add_typer(workers.app, name="workers")
 app.command()(version.version)
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version of Perhop and of Python.", is_eager=True)
+    ] = False,
+) -> None:
+    """Voice agents over the right transport on every hop: WebRTC and WebSocket in, a Realtime model behind."""
+    if show_version:
+        version.version()
+        raise typer.Exit
 
 
 def run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import Callable, Generator
@@ -31,6 +32,11 @@ _MESSAGE_MARGIN = 1 << 20
 _STUCK_PEER_MS = 30_000
 _POLL_S = 0.05
 _FLUSH_S = 2.0
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Passes over uvicorn's remark that the start failed: why is told by the error that follows it."""
+    return not record.getMessage().startswith("Application startup failed")
 
 
 class PerhopServer(uvicorn.Server):
@@ -187,6 +193,10 @@ def open_server(
         ssl_certfile=server.tls_cert,
         ssl_keyfile=server.tls_key,
     )
+    for setting, file in (("tls_cert", server.tls_cert), ("tls_key", server.tls_key)):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"server.{setting}: there is no file {file}")
+    logging.getLogger("uvicorn.error").addFilter(_news)
     try:
         config.load()
     except (OSError, ValueError) as error:

@@ -47,9 +47,10 @@ def talk(
     from perhop.bundled import config_file
     from perhop.cli.talking.session import talk as run
     from perhop.cli.talking.view import View
-    from perhop.cli.talking.wav import read_audio, write_wav
+    from perhop.cli.talking.wav import check_place, read_audio, write_wav
     from perhop.config import load_settings
 
+    check_place(out)
     question = read_audio(file) if file is not None else text or ""
     settings = load_settings(config, fallback=config_file())
     view = View(output(), errors())

@@ -95,7 +95,9 @@ def new(
     for file in made.files:
         output().print(f"  {escape(str(file))}", soft_wrap=True)
     place = escape(str(made.folder))
-    output().print(f"\n[cyan]cd {place} && python -m pytest[/]  tests it", soft_wrap=True)
+    output().print(
+        f"\n[cyan]cd {place} && pip install -e . pytest pytest-asyncio && python -m pytest[/]  tests it", soft_wrap=True
+    )
     output().print(
         f"[cyan]cd {place} && PERHOP_BUS__URL=nats://127.0.0.1:4222 perhop worker run {made.reference}[/]  runs it",
         soft_wrap=True,
@@ -109,21 +111,19 @@ def list_(config: ConfigFile = None) -> None:
 
     from rich.table import Table
 
+    from perhop.cli.bus import asking
     from perhop.config import ConfigError, LogSettings, load_settings
     from perhop.telemetry.logs import configure_logging
-    from perhop.tools.bus import ToolOffer, discover, open_bus
+    from perhop.tools.bus import ToolOffer, discover
 
     settings = load_settings(config)
-    configure_logging(LogSettings(level="warning"))
+    configure_logging(LogSettings(level="error"))
     if settings.bus.url is None:
         raise ConfigError("bus.url is not set: there is no bus to ask, workers run inside perhop serve")
 
     async def ask() -> list[ToolOffer]:
-        bus = await open_bus(settings.bus, name="perhop worker list")
-        try:
+        async with asking(settings.bus, name="perhop worker list") as bus:
             return await discover(bus)
-        finally:
-            await bus.close()
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("worker", "version", "replicas", "tenant", "tool", "effect", "description"):

@@ -88,7 +88,7 @@ def list_(config: ConfigFile = None) -> None:
     from perhop.workers.hosting import REFERENCE, hosted_workers, make_worker
 
     settings = load_settings(config)
-    configure_logging(LogSettings(level="warning"))
+    configure_logging(LogSettings(level="error"))
     guard = Guard()
     if settings.bus.url is None:
         inside = {worker.name for worker in hosted_workers(settings, guard)}
@@ -109,13 +109,10 @@ async def _running(settings: Settings) -> dict[str, int]:
     """Processes on the bus, by the worker's name."""
     from collections import Counter
 
-    from perhop.tools.bus import open_bus
+    from perhop.cli.bus import asking
 
-    bus = await open_bus(settings.bus, name="perhop workers list")
-    try:
+    async with asking(settings.bus, name="perhop workers list") as bus:
         return dict(Counter(service.name for service in await bus.services()))
-    finally:
-        await bus.close()
 
 
 def _programs(names: Sequence[str], config: Path | None, settings: Settings) -> list[Program]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from perhop.store.database import Database
 
 __all__ = ["Schema", "check", "current", "downgrade", "upgrade"]
+
+_log = structlog.get_logger(__name__)
 
 MIGRATION_TIMEOUT_S = 600.0
 """For one statement of a migration, and for another process that is migrating."""
@@ -143,6 +146,14 @@ def _newer(db: Database, schema: Schema, found: str) -> str:
 
 
 async def _migrate(db: Database, schema: Schema, move: Callable[[Config, str], None], revision: str) -> None:
+    before = await current(db, schema)
+    await _run(db, schema, move, revision)
+    after = await current(db, schema)
+    if before != after:
+        _log.info("tables migrated", schema=schema.name, before=before or "nothing", after=after or "nothing")
+
+
+async def _run(db: Database, schema: Schema, move: Callable[[Config, str], None], revision: str) -> None:
     engine = db.migration_engine(timeout_s=MIGRATION_TIMEOUT_S)
     try:
         async with engine.begin() as connection:

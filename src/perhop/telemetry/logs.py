@@ -44,6 +44,7 @@ _PAYLOAD_FIELDS = frozenset(
     }
 )
 _QUIET_LIBRARIES = (
+    "alembic",
     "asyncio",
     "uvicorn",
     "uvicorn.error",

@@ -148,7 +148,7 @@ async def test_a_tenant_sees_its_own_homes_only(bench: WorkerBench) -> None:
 async def test_everything_about_one_home(bench: WorkerBench) -> None:
     told = await bench.call("listing_details", {"listing_id": "101"})
     assert told["details"] == (
-        "Home number 101: apartment, 412 Grand Avenue, Lake Merritt, Oakland. 2 bedrooms, 1 bathrooms, "
+        "Home number 101: apartment, 412 Grand Avenue, Lake Merritt, Oakland. 2 bedrooms, 1 bathroom, "
         "880 square feet, $2,950. Lake view, balcony, laundry in the building. Pets are welcome."
     )
 

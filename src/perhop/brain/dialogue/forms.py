@@ -47,7 +47,9 @@ def _prefilled(state: State, tool: Tool, pointer: Pointer | None) -> dict[str, G
     for slot in tool.slots.values():
         entry = state.pointed(slot, index) if slot.reference or pointer else None
         # A second request of the same kind starts afresh, but from the same person.
-        carried = slot.required and not slot.reference and slot.kind not in _NEVER_CARRIED
+        # An identifier that has a name of its own ("Doctor Lee") is said and meant again like any other value.
+        sayable = not slot.reference or bool(slot.choices)
+        carried = slot.required and sayable and slot.kind not in _NEVER_CARRIED
         known = state.known.get(slot.name) if carried else None
         if known and known.tool == tool.name and slot.kind not in _WHO:
             known = None

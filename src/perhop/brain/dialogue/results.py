@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
 from perhop.brain.dialogue.phrasing import say_as, say_field, sentence, sentences
 from perhop.brain.dialogue.template import SPOKEN_ENTRIES, Template, as_object
-from perhop.brain.grammar.schema import Slot, Tool, humanise, stem
+from perhop.brain.grammar.schema import Kind, Slot, Tool, humanise, stem
 from perhop.brain.grammar.values import Json
 from perhop.text.verbalise import say_list, say_number, say_ordinal
 
@@ -54,6 +54,7 @@ class Result:
         labels: what each entry is called in a sentence.
         noun: what one entry is called ("listing"), or empty.
         listed: whether the output was a list, so that its entries can be counted ("the second one").
+        plain: whether that list was one of plain values, no objects.
     """
 
     tool: str
@@ -64,12 +65,19 @@ class Result:
     labels: tuple[str, ...] = ()
     noun: str = ""
     listed: bool = False
+    plain: bool = False
 
     def provides(self, slot: Slot, index: int) -> Json:
         """What an entry gives to another tool's slot: the field of the same name, or its ``id`` for an identifier."""
         if not -len(self.entries) <= index < len(self.entries):
             return None
-        entry = self.entries[index]
+        value = self._of_entry(slot, self.entries[index])
+        # The times at which somebody is free: who that is, and on which day, stands beside the list.
+        if value is None and self.plain and isinstance(self.output, dict):
+            return self.output.get(slot.name) if slot.reference or slot.kind is Kind.DATE else None
+        return value
+
+    def _of_entry(self, slot: Slot, entry: Mapping[str, Json]) -> Json:
         if slot.name in entry:
             return entry[slot.name]
         if slot.reference and "id" in entry:
@@ -81,14 +89,24 @@ class Result:
 
     def label_of(self, slot: Slot, value: Json) -> str:
         """What the entry with this value is called, or empty."""
-        for index in range(len(self.entries)):
-            if value is not None and self.provides(slot, index) == value:
-                return self.labels[index]
+        for entry, label in zip(self.entries, self.labels, strict=True):
+            if value is not None and self._of_entry(slot, entry) == value:
+                return label
         return ""
 
 
-def read_result(tool: str, arguments: Mapping[str, Json], output: str) -> Result:
-    """Reads the output of a call: JSON as a rule, else plain text."""
+def read_result(
+    tool: str, arguments: Mapping[str, Json], output: str, *, slots: Collection[str] = frozenset()
+) -> Result:
+    """Reads the output of a call: JSON as a rule, else plain text.
+
+    Args:
+        tool: its name.
+        arguments: of the call.
+        output: of the call.
+        slots: names of everything tools can be told: a home with an id that one of them takes is what can be pointed
+            at, not the features in it.
+    """
     try:
         value: Json = json.loads(output) if len(output) <= _MAX_OUTPUT else output[:_MAX_OUTPUT]
     except (ValueError, RecursionError):
@@ -96,9 +114,9 @@ def read_result(tool: str, arguments: Mapping[str, Json], output: str) -> Result
     fault = _fault(value)
     if fault:
         return Result(tool, arguments, value, fault)
-    listed, entries, noun = _entries(value)
+    listed, plain, entries, noun = _entries(value, slots)
     labels = tuple(_label(entry) for entry in entries)
-    return Result(tool, arguments, value, None, entries, labels, noun, listed)
+    return Result(tool, arguments, value, None, entries, labels, noun, listed, plain)
 
 
 def _fault(value: Json) -> Fault | None:
@@ -120,19 +138,27 @@ def _singular(key: str) -> str:
     return key[:-3] + "y" if key.endswith("ies") else key[:-1] if key.endswith("s") and not key.endswith("ss") else key
 
 
-def _entries(value: Json) -> tuple[bool, tuple[Mapping[str, Json], ...], str]:
-    """Whether there is a list, its entries as objects, and what one of them is called."""
+def _entries(value: Json, slots: Collection[str]) -> tuple[bool, bool, tuple[Mapping[str, Json], ...], str]:
+    """Whether there is a list, whether of plain values, its entries as objects, and what one of them is called."""
     lists = [("", value)] if isinstance(value, list) else []
     if isinstance(value, dict):
         lists = [(key, inner) for key, inner in value.items() if isinstance(inner, list)]
         # Objects are what people point at; plain values ("times": ["09:00", …]) come second.
         lists.sort(key=lambda pair: not any(isinstance(entry, dict) for entry in pair[1]))
     if not lists:
-        return False, (value,) if isinstance(value, dict) and value else (), ""
+        return False, False, (value,) if isinstance(value, dict) and value else (), ""
     key, found = lists[0]
-    noun = humanise(_singular(key)) if key else ""
-    entries = [e if isinstance(e, dict) else {_singular(key) or "value": e} for e in found[:_MAX_ENTRIES]]
-    return True, tuple(entries), noun
+    single = _singular(key)
+    plain = not any(isinstance(entry, dict) for entry in found)
+    if plain and isinstance(value, dict) and single not in slots and any(name in slots for name in _identifiers(value)):
+        return False, False, (value,), ""
+    noun = humanise(single) if key else ""
+    entries = [e if isinstance(e, dict) else {single or "value": e} for e in found[:_MAX_ENTRIES]]
+    return True, plain, tuple(entries), noun
+
+
+def _identifiers(value: Mapping[str, Json]) -> list[str]:
+    return [key for key, inner in value.items() if key.endswith(("_id", "Id")) and inner not in (None, "")]
 
 
 def _label(entry: Mapping[str, Json]) -> str:

@@ -58,7 +58,7 @@ def function_returned(scene: Scene, state: State, call_id: str, output: str) -> 
         form = Form(
             name, {key: Given(Value(value), tool=name) for key, value in arguments.items() if key in tool.slots}
         )
-    result = read_result(name, arguments, output)
+    result = read_result(name, arguments, output, slots=scene.domain.slot_names)
     if result.fault is not None:
         return _failed(scene, state, form, result.fault)
     ours = state.form is not None and form is state.form

@@ -58,6 +58,11 @@ class Domain:
         self.lexicon = Lexicon({name: (tool, self.samples[name]) for name, tool in self.tools.items()})
 
     @cached_property
+    def slot_names(self) -> frozenset[str]:
+        """What tools can be told, whichever tool."""
+        return frozenset(name for tool in self.tools.values() for name in tool.slots)
+
+    @cached_property
     def nouns(self) -> frozenset[str]:
         """What a result may be called, from the names of identifiers: ``listing_id`` makes "listing" one."""
         return frozenset(

@@ -8,7 +8,7 @@ from pathlib import Path
 from perhop.errors import PerhopError
 from perhop.realtime.audio import SAMPLE_RATE
 
-__all__ = ["AudioFileError", "read_audio", "write_wav"]
+__all__ = ["AudioFileError", "check_place", "read_audio", "write_wav"]
 
 
 class AudioFileError(PerhopError):
@@ -37,10 +37,29 @@ def read_audio(path: Path) -> bytes:
     return b"".join(frame.to_ndarray().tobytes() for frame in frames)
 
 
+def check_place(path: Path) -> None:
+    """Makes sure, before anybody talks, that there can be a file afterwards.
+
+    Raises:
+        AudioFileError: its folder is missing, or it is a folder itself.
+    """
+    if not path.parent.is_dir():
+        raise AudioFileError(f"--out {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise AudioFileError(f"--out {path} is a folder; name a file in it")
+
+
 def write_wav(path: Path, pcm: bytes) -> None:
-    """Writes PCM to a WAV file, replacing one that is there."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm)
+    """Writes PCM to a WAV file, replacing one that is there.
+
+    Raises:
+        AudioFileError: it cannot be written.
+    """
+    try:
+        with path.open("wb") as stream, wave.open(stream, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            file.writeframes(pcm)
+    except OSError as error:
+        raise AudioFileError(f"{path} cannot be written: {error.strerror or type(error).__name__}") from None

@@ -319,7 +319,7 @@ class NatsBus:
         if (times := self._seldom.now(kind)) is not None:
             # Messages of the client name the server's complaint (permissions, authorisation), never a payload.
             reason = str(error)[:200] if isinstance(error, nats.errors.Error) else kind
-            _log.warning("bus trouble", error=kind, reason=reason, times=times)
+            _log.warning("bus trouble", servers=self._settings.url, error=kind, reason=reason, times=times)
 
     async def _run(self, one: Running) -> Handle:
         if self._closing:

@@ -60,7 +60,7 @@ def offer(found: Found) -> str:
 
 def details(home: Home) -> str:
     """Everything about a home, as one would write it in a message."""
-    rooms = [f"{home.bedrooms} bedrooms", f"{home.bathrooms} bathrooms"]
+    rooms = [_count(home.bedrooms, "bedroom"), _count(home.bathrooms, "bathroom")]
     if home.square_feet:
         rooms.append(f"{home.square_feet} square feet")
     said = [
@@ -85,3 +85,7 @@ def _homes(query: Query) -> str:
 
 def _where(city: str | None) -> str:
     return f" in {city}" if city else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

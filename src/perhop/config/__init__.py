@@ -5,25 +5,15 @@ Nothing is read at import. :func:`load_settings` reads once, at start; every par
 
 from __future__ import annotations
 
+from perhop.config.access import KeySettings, Scope, TokenSettings
+from perhop.config.agents import AgentSettings
+from perhop.config.brain import BrainSettings
+from perhop.config.limits import LimitSettings
 from perhop.config.load import ConfigError, load_settings
 from perhop.config.models import UpstreamSettings
-from perhop.config.settings import (
-    AgentSettings,
-    BrainSettings,
-    IceServer,
-    KeySettings,
-    LimitSettings,
-    LogSettings,
-    McpSettings,
-    OutgoingSettings,
-    Scope,
-    ServerSettings,
-    Settings,
-    TokenSettings,
-    WebhookEventName,
-    WebhookSettings,
-    WebRTCSettings,
-)
+from perhop.config.outgoing import McpSettings, OutgoingSettings, WebhookEventName, WebhookSettings
+from perhop.config.server import IceServer, ServerSettings, WebRTCSettings
+from perhop.config.settings import LogSettings, Settings
 from perhop.config.store import StoreSettings
 from perhop.config.telemetry import TelemetrySettings
 

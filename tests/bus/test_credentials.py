@@ -11,6 +11,7 @@ from tests.bus.servers import NatsServer, needs_nats, with_creds, with_nkey, wit
 
 from perhop.config.bus import BusSettings
 from perhop.tools.bus import BusDownError, BusError, NatsBus
+from perhop.tools.bus.nats_connection import connect_options
 
 pytestmark = [needs_nats, pytest.mark.integration]
 
@@ -84,6 +85,17 @@ async def test_mutual_tls(tmp_path: Path) -> None:
         assert await refused(server, tls_ca=ca)
     finally:
         server.stop()
+
+
+async def test_any_setting_of_tls_encrypts_an_address_that_says_nats(tmp_path: Path) -> None:
+    _, ca, certificate, key = with_tls(tmp_path, mutual=True)
+    plain = "nats://127.0.0.1:1"
+    assert not BusSettings(url=plain).tls
+    assert "tls" in connect_options(BusSettings(url=plain, tls_ca=ca), name="test")
+    assert "tls" in connect_options(BusSettings(url=plain, tls_cert=certificate, tls_key=key), name="test")
+    options = connect_options(BusSettings(url=plain, tls_hostname="bus.example"), name="test")
+    assert "tls" in options
+    assert options["tls_hostname"] == "bus.example"
 
 
 @pytest.mark.parametrize("name", ["nkey", "creds", "tls_ca"])

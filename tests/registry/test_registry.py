@@ -13,6 +13,7 @@ from tests.registry.conftest import OpenRegistry
 
 from perhop.call.agents import UnknownAgentError
 from perhop.config import AgentSettings
+from perhop.config.registry import SecretSettings
 from perhop.config.tools import ToolSettings
 from perhop.errors import PerhopError
 from perhop.registry import (
@@ -261,12 +262,12 @@ async def test_a_tool_of_the_file_is_for_all_agents_and_changed_only_there(open_
 SECRETS = {"crm": {"value": "t0p", "hosts": ["crm.example"]}}
 
 
-def with_secret(host: str = "crm.example", name: str = "crm") -> ToolSettings:
+def with_secret(host: str = "crm.example", name: str = "crm", scheme: str = "https") -> ToolSettings:
     return parse_tool(
         {
             "kind": "http",
             "description": "X.",
-            "url": f"https://{host}/",
+            "url": f"{scheme}://{host}/",
             "headers": {"Authorization": f"Bearer {{secret:{name}}}"},
         }
     )
@@ -288,12 +289,32 @@ async def test_a_tool_sends_the_secret_it_names(open_: OpenRegistry) -> None:
 
 async def test_a_secret_goes_to_its_hosts_and_tenants_only(open_: OpenRegistry) -> None:
     registry = await open_(secrets=SECRETS)
-    with pytest.raises(DefinitionError, match="must not be sent to this host"):
-        await registry.put_tool("x", with_secret("evil.example"), **ME)
+    for host, scheme in (("evil.example", "https"), ("crm.example", "http"), ("crm.example:8443", "https")):
+        with pytest.raises(DefinitionError, match="must not be sent to this scheme, host and port"):
+            await registry.put_tool("x", with_secret(host, scheme=scheme), **ME)
+    await registry.put_tool("x", with_secret("CRM.example:443"), **ME)
     with pytest.raises(DefinitionError, match="no secret 'other'"):
         await registry.put_tool("x", with_secret(name="other"), **ME)
     with pytest.raises(DefinitionError, match="no secret 'crm' for this tenant"):
         await registry.put_tool("x", with_secret(), tenant="acme", author="key a")
+
+
+async def test_a_secret_may_be_for_another_port_or_scheme(open_: OpenRegistry) -> None:
+    hosts = ["crm.example:8443", "http://crm.internal:8080", "[::1]"]
+    registry = await open_(secrets={"crm": {"value": "t0p", "hosts": hosts}})
+    for host, scheme in (("crm.example:8443", "https"), ("crm.internal:8080", "http"), ("[::1]", "https")):
+        await registry.put_tool("x", with_secret(host, scheme=scheme), **ME)
+    for host, scheme in (("crm.example", "https"), ("crm.example:8443", "http"), ("crm.internal:8080", "https")):
+        with pytest.raises(DefinitionError, match="must not be sent"):
+            await registry.put_tool("x", with_secret(host, scheme=scheme), **ME)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "https://", "ftp://crm.example", "crm.example/path", "a@crm.example", "crm:99999"]
+)
+def test_a_host_of_a_secret_is_a_host(host: str) -> None:
+    with pytest.raises(ValueError, match="must be like"):
+        SecretSettings.model_validate({"value": "t0p", "hosts": [host]})
 
 
 async def test_a_tool_that_agents_have_cannot_go(open_: OpenRegistry) -> None:

@@ -88,6 +88,7 @@ WRONG = {
     "a line after the right shape": (right(listing="OK-101\n; rm"), "listing"),
     "the same name twice": (right()[:-1] + ', "bedrooms": 3}', "bedrooms"),
     "half a character": (right()[:-1] + ', "note": "\\ud800"}', ""),
+    "the character NUL": (right(note="a\0b"), "note"),
     "no JSON": ("listing=OK-101", ""),
     "JSON in a JSON text": (json.dumps(right()), ""),
     "a list": (f"[{right()}]", ""),

@@ -20,7 +20,8 @@ class BusSettings(Table):
 
     Attributes:
         url: ``nats://host:4222``, or ``tls://…``; several servers of a cluster are separated by commas. Credentials do
-            not belong into it, they have settings of their own.
+            not belong into it, they have settings of their own. With any of the ``tls_`` settings, ``nats://`` is
+            encrypted too.
         user: with ``password``.
         nkey: file with the seed of an NKey.
         creds: file with a user's JWT and seed, as ``nsc generate creds`` writes it.
@@ -71,7 +72,9 @@ class BusSettings(Table):
     @property
     def tls(self) -> bool:
         """Whether the connection has to be encrypted."""
-        return self.tls_ca is not None or any(urlsplit(url).scheme == "tls" for url in self.servers)
+        # Whoever names a certificate or the server's name in it does not want to send a password in the clear.
+        asked = (self.tls_ca, self.tls_cert, self.tls_hostname)
+        return any(given is not None for given in asked) or any(urlsplit(url).scheme == "tls" for url in self.servers)
 
     @field_validator("url")
     @classmethod

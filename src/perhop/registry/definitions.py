@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -110,18 +109,18 @@ def with_secrets(tool: ToolSettings, secrets: Mapping[str, SecretSettings], *, t
     """The same tool with the credentials that its headers name.
 
     Raises:
-        DefinitionError: there is no such secret for this tenant, or it must not be sent to this host.
+        DefinitionError: there is no such secret for this tenant, or it must not be sent to this scheme, host and port.
     """
     if not isinstance(tool, HttpToolSettings | McpToolSettings) or not tool.headers:
         return tool
-    host = (urlsplit(str(tool.url)).hostname or "") if tool.url is not None else ""
+    url = str(tool.url) if tool.url is not None else ""
 
     def value(found: re.Match[str]) -> str:
         secret = secrets.get(found[1])
         if secret is None or tenant not in secret.tenants:
             raise DefinitionError(f"headers: there is no secret {found[1]!r} for this tenant in the settings")
-        if host not in [one.lower() for one in secret.hosts]:
-            raise DefinitionError(f"headers: the secret {found[1]!r} must not be sent to this host")
+        if not secret.goes_to(url):
+            raise DefinitionError(f"headers: the secret {found[1]!r} must not be sent to this scheme, host and port")
         return secret.value.get_secret_value()
 
     headers = {name: SecretStr(_SECRET.sub(value, text.get_secret_value())) for name, text in tool.headers.items()}

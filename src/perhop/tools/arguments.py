@@ -25,7 +25,8 @@ def parse_arguments(text: str) -> JsonObject:
     """Reads one JSON object; nothing at all counts as ``{}``, which is how some models call without arguments.
 
     Stricter than JSON where readers disagree: a name may come only once, ``NaN`` and infinities are refused, numbers
-    must fit 64 bits. A number without a fraction is an ``int`` however it is written, as JSON Schema has it.
+    must fit 64 bits, and no text may hold the character NUL, which databases and C libraries take for its end. A number
+    without a fraction is an ``int`` however it is written, as JSON Schema has it.
 
     Raises:
         InvalidArgumentsError: the text is too long, too deep, no JSON or no object.
@@ -50,6 +51,8 @@ def parse_arguments(text: str) -> JsonObject:
         _refuse("not a JSON object")
     if _deeper(value, MAX_DEPTH):
         _refuse(f"nested deeper than {MAX_DEPTH} levels")
+    if "\\u0000" in text:  # JSON has no other way to write it
+        _refuse_nul(value, ())
     return value
 
 
@@ -83,6 +86,19 @@ def _int(text: str) -> int:
     if not -_INT64 <= value < _INT64:
         _refuse("a number is too large")
     return value
+
+
+def _refuse_nul(value: object, path: tuple[str, ...]) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidArgumentsError([Problem(".".join(path), "holds the character NUL, which no text may")])
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if "\0" in name:
+                raise InvalidArgumentsError([Problem(".".join(path), "a name in it holds the character NUL")])
+            _refuse_nul(part, (*path, name))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            _refuse_nul(part, (*path, str(number)))
 
 
 def _deeper(value: object, depth: int) -> bool:

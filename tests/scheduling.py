@@ -1,8 +1,7 @@
 """Which test runs where when several processes share the work (``pytest -n 2``).
 
-Files run side by side, except those that drive browsers, servers and clients in real time: never two of these at once,
-so that each has a core to itself. What measures has the whole machine: it waits until all other processes have ended.
-It is one run with one summary all the same.
+Files run side by side, except those that count on the machine: they drive browsers and clients that speak in real time,
+or measure. These wait until all other processes have ended. It is one run with one summary all the same.
 """
 
 from __future__ import annotations
@@ -13,13 +12,10 @@ from typing import Protocol
 
 import pytest
 
-__all__ = ["ALONE", "IN_REAL_TIME", "Scheduler"]
+__all__ = ["ALONE", "Scheduler"]
 
-IN_REAL_TIME = ("tests/browser/", "tests/clients/", "tests/integration/")
-"""Folders whose files run one after the other, in one process; it begins with them, because they take longest."""
-
-ALONE: tuple[str, ...] = ()
-"""Files that run last, when nothing else does."""
+ALONE = ("tests/browser/", "tests/clients/", "tests/integration/test_leaks.py")
+"""Files and folders that run last, in one process, when nothing else does."""
 
 _LOW = 2
 """A process with no more tests than this gets more: it begins one only when it knows what comes after it."""
@@ -124,19 +120,12 @@ class Scheduler:
     def _queue(self, tests: Iterable[int]) -> None:
         """Takes tests to be handed out, a file at a time."""
         assert self._tests is not None
-        in_real_time: list[int] = []
         files: dict[str, list[int]] = {}
-        alone: dict[str, list[int]] = {}
         for test in tests:
-            name = self._tests[test].partition("::")[0]
-            if name.startswith(ALONE):
-                alone.setdefault(name, []).append(test)
-            elif name.startswith(IN_REAL_TIME):
-                in_real_time.append(test)
-            else:
-                files.setdefault(name, []).append(test)
-        self._together.extend([in_real_time, *files.values()] if in_real_time else files.values())
-        self._alone.extend(alone.values())
+            files.setdefault(self._tests[test].partition("::")[0], []).append(test)
+        # Large ones begin, so that no process is left with one of them at the end.
+        for name, file in sorted(files.items(), key=lambda one: -len(one[1])):
+            (self._alone if name.startswith(ALONE) else self._together).append(file)
 
     def _feed(self, node: Process) -> None:
         """Gives a process more when it has nearly nothing left; tells it to end when there is nothing for it."""

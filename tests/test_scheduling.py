@@ -47,7 +47,7 @@ class Process:
 
 @pytest.fixture(autouse=True)
 def _slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "ALONE", ("tests/text/test_slow.py",))
+    monkeypatch.setattr(scheduling, "ALONE", ("tests/browser/", "tests/text/test_slow.py"))
 
 
 @pytest.fixture(params=[1, 2, 3, 8])
@@ -100,32 +100,24 @@ def test_the_tests_of_a_file_run_in_one_process_in_their_order(processes: list[P
     )
 
 
-def test_what_is_in_real_time_begins_first_and_never_runs_beside_its_like(processes: list[Process]) -> None:
-    ran = list(run(begin(processes)))
-    real = [process for process, name in ran if name.startswith(("tests/browser/", "tests/clients/"))]
-    assert len(real) == 3
-    assert set(real) == {processes[0]}
-    assert ran[0][1] == "tests/browser/test_demo.py::test_a"
-
-
 def test_what_runs_alone_runs_last_when_every_other_process_has_ended(processes: list[Process]) -> None:
     scheduler = begin(processes)
-    last = []
+    ran = []
     for process, name in run(scheduler):
-        last.append(name)
-        if "test_slow" in name:
-            assert scheduler.nodes == [process]
-    assert last[-2:] == ["tests/text/test_slow.py::test_a", "tests/text/test_slow.py::test_b"]
+        alone = name.startswith(scheduling.ALONE)
+        ran.append(alone)
+        assert not alone or scheduler.nodes == [process]
+    assert ran == [False] * 5 + [True] * 4
 
 
 def test_what_a_process_that_died_had_left_runs_in_another_one() -> None:
     dying, other, new = Process(), Process(), Process()
     scheduler = begin([dying, other])
-    assert scheduler.remove_node(dying) == "tests/browser/test_demo.py::test_a"
+    assert scheduler.remove_node(dying) == "tests/api/test_auth.py::test_a"
     scheduler.add_node(new)
     scheduler.add_node_collection(new, TESTS)
     scheduler.schedule()
-    assert sorted(name for _, name in run(scheduler)) == sorted(set(TESTS) - {"tests/browser/test_demo.py::test_a"})
+    assert sorted(name for _, name in run(scheduler)) == sorted(set(TESTS) - {"tests/api/test_auth.py::test_a"})
 
 
 def test_a_process_that_found_other_tests_is_refused() -> None:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from perhop.call.coordinator import ALREADY_ACTIVE, MAX_TRIES, ResponseCoordinator
+from perhop.call.coordinator import (
+    ALREADY_ACTIVE,
+    ANSWER_DUE_S,
+    DOUBT_S,
+    FIRST_RETRY_S,
+    MAX_TRIES,
+    SILENT_RESPONSE_S,
+    ResponseCoordinator,
+)
 from perhop.realtime.events import (
     ConversationItemAdded,
     ErrorDetail,
@@ -21,6 +29,7 @@ from perhop.realtime.events import (
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
+    ResponseOutputTextDelta,
     ResponseParams,
     ServerEvent,
 )
@@ -300,3 +309,87 @@ def test_a_refused_request_out_of_band_is_not_waited_for() -> None:
     # Some models do not say which conversation a response belongs to.
     coordinator.observe(ResponseCreated(event_id="e", response=Response(id="r1")), 0.2)
     assert coordinator.live_response_id == "r1"
+
+
+def own(coordinator: ResponseCoordinator, event_id: str = "own", now: float = 0.0) -> list[str | None]:
+    return [event.event_id for event in coordinator.for_perhop(ResponseCreate(event_id=event_id), now)]
+
+
+def later(coordinator: ResponseCoordinator) -> tuple[float, list[str | None]]:
+    """Waits for the coordinator's next moment: when that is, and what it sends then."""
+    moment = coordinator.next_deadline()
+    assert moment is not None
+    return moment, [event.event_id for event in coordinator.on_timer(moment)]
+
+
+def test_what_perhop_has_to_say_waits_for_what_it_is_saying() -> None:
+    coordinator = ResponseCoordinator()
+    assert own(coordinator, "greeting") == ["greeting"]
+    coordinator.observe(created("r1"), 0.1)
+    assert own(coordinator, "warning", 0.2) == []
+    sent, _ = coordinator.observe(done("r1"), 0.3)
+    assert [event.event_id for event in sent] == ["warning"]
+
+
+def test_an_error_in_place_of_the_greeting_and_it_is_asked_for_again() -> None:
+    coordinator = ResponseCoordinator()
+    own(coordinator)
+    assert coordinator.observe(refused(None, "server_error"), 1.0) == ([], True)
+    assert later(coordinator) == (1.0 + DOUBT_S, [])
+    assert later(coordinator) == (1.0 + DOUBT_S + FIRST_RETRY_S, ["own"])
+
+
+def test_an_error_beside_a_greeting_that_comes_changes_nothing() -> None:
+    coordinator = ResponseCoordinator()
+    own(coordinator)
+    for _ in range(20):
+        coordinator.observe(refused(None, "server_error"), 0.5)
+    coordinator.observe(created("r1"), 1.0)
+    assert coordinator.observe(done("r1"), 2.0) == ([], True)
+    assert coordinator.next_deadline() is None
+
+
+def test_a_request_of_the_tools_that_the_model_fails_is_made_again_later_each_time_and_not_for_ever() -> None:
+    coordinator = ResponseCoordinator()
+    [asked] = coordinator.for_tools(["out"], 0.0)
+    coordinator.observe(added("out"), 0.0)
+    now, waits = 0.0, []
+    while True:
+        assert coordinator.observe(refused(asked.event_id, "rate_limit_exceeded"), now) == ([], False)
+        if coordinator.next_deadline() is None:
+            break
+        moment, again = later(coordinator)
+        assert again == [asked.event_id]
+        waits.append(moment - now)
+        now = moment
+    assert waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_request_the_model_ignores_does_not_hold_up_the_next_one_for_ever() -> None:
+    coordinator = ResponseCoordinator()
+    coordinator.from_client(ResponseCreate(event_id="mine"), 0.0, client="a")
+    assert coordinator.for_tools(["out"], 1.0) == []
+    moment, sent = later(coordinator)
+    assert (moment, len(sent)) == (ANSWER_DUE_S, 1)
+    assert not [event for event in sent if event == "mine"], "a client repeats what it wants repeated"
+
+
+def test_a_response_that_never_ends_does_not_hold_up_the_next_one_for_ever() -> None:
+    coordinator = ResponseCoordinator()
+    coordinator.observe(created("r1"), 0.0)
+    assert coordinator.from_client(ResponseCreate(event_id="mine"), 1.0) == []
+    word = ResponseOutputTextDelta(
+        event_id="e", response_id="r1", item_id="i", output_index=0, content_index=0, delta="w"
+    )
+    coordinator.observe(word, 20.0)
+    assert coordinator.on_timer(SILENT_RESPONSE_S) == [], "it is still heard of"
+    assert later(coordinator) == (20.0 + SILENT_RESPONSE_S, ["mine"])
+
+
+def test_nothing_is_given_up_while_there_is_no_session() -> None:
+    coordinator = ResponseCoordinator()
+    own(coordinator)
+    coordinator.session_lost()
+    assert coordinator.on_timer(1000.0) == []
+    assert [event.event_id for event in coordinator.session_replaced(1000.0, answer=True)] == ["own"]
+    assert coordinator.asking

@@ -57,7 +57,9 @@ class Control:
     def __init__(self, scene: Scene, call: Call, *, audio: bool = False, limits: WebSocketLimits | None = None) -> None:
         self.wire = Wire()
         self._socket = scene.socket(self.wire)
-        self.sideband = Sideband(self._socket, call, audio=audio, limits=limits or WebSocketLimits(), clock=scene.clock)
+        self.sideband = Sideband(
+            self._socket, call, audio=audio, trusted=True, limits=limits or WebSocketLimits(), clock=scene.clock
+        )
 
     async def run(self) -> asyncio.Task[None]:
         self.wire.inbox.put_nowait({"type": "websocket.connect"})

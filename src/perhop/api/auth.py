@@ -148,12 +148,15 @@ class Authenticator:
         tenant: str | None,
         scope: Scope,
         code: str = "call_not_found",
-    ) -> None:
+    ) -> bool:
         """Lets through the client secret that opened a call, or a key of its tenant with this scope.
 
         Args:
             tenant: of the live call; None when there is no such call.
             code: of the 404.
+
+        Returns:
+            Whether it was a key.
 
         Raises:
             ApiError: 401 or 403, or 404 for a call that is not there or not theirs, without telling which.
@@ -162,10 +165,11 @@ class Authenticator:
         if bearer is not None and bearer.startswith(PREFIX):
             if tenant is None or not self._secrets.opened(bearer, call_id):
                 raise call_not_found(call_id, code=code)
-            return
+            return False
         principal = self.require(connection, scope)
         if tenant is None or not principal.sees(tenant):
             raise call_not_found(call_id, code=code)
+        return True
 
 
 def bearer_of(connection: HTTPConnection) -> str | None:

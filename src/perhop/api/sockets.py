@@ -109,10 +109,10 @@ def _open(websocket: WebSocket, services: Services) -> Opened:
     """
     call_id = websocket.query_params.get("call_id")
     if call_id is not None:
-        call = _controlled(websocket, services, call_id)
+        call, trusted = _controlled(websocket, services, call_id)
         require_current_shape(websocket)
         services.limit(services.call_rate, websocket, "calls")
-        return _join(websocket, services, call)
+        return _join(websocket, services, call, trusted=trusted)
     principal = services.auth.authenticate(bearer_of(websocket))
     require_current_shape(websocket)
     principal.require("calls")
@@ -120,14 +120,14 @@ def _open(websocket: WebSocket, services: Services) -> Opened:
     return _start(websocket, services, principal)
 
 
-def _controlled(websocket: WebSocket, services: Services, call_id: str) -> Call:
-    """The live call that this controller may reach.
+def _controlled(websocket: WebSocket, services: Services, call_id: str) -> tuple[Call, bool]:
+    """The live call that this controller may reach, and whether it has an API key.
 
     Raises:
         ApiError: 401 or 403; 404 ``session_not_found`` for a call that is not there or not theirs.
     """
     call = services.calls.get(call_id)
-    services.auth.require_call(
+    trusted = services.auth.require_call(
         websocket,
         call_id=call_id,
         tenant=call.tenant if call is not None else None,
@@ -135,15 +135,16 @@ def _controlled(websocket: WebSocket, services: Services, call_id: str) -> Call:
         code="session_not_found",
     )
     assert call is not None
-    return call
+    return call, trusted
 
 
-def _join(websocket: WebSocket, services: Services, call: Call) -> Opened:
+def _join(websocket: WebSocket, services: Services, call: Call, *, trusted: bool) -> Opened:
     """Attaches a controller to a live call."""
     keep_log_context(call_id=call.id, tenant=call.tenant)
     audio = _flag(websocket, "audio")
     try:
-        sideband = Sideband(websocket, call, audio=audio, limits=socket_limits(services), clock=services.clock)
+        limits = socket_limits(services)
+        sideband = Sideband(websocket, call, audio=audio, trusted=trusted, limits=limits, clock=services.clock)
     except LimitExceededError as error:
         raise ApiError(429, "too_many_controllers", f"{error}.", type_="rate_limit_exceeded") from None
     return Opened(sideband, sideband.leave)

@@ -20,7 +20,7 @@ from perhop.realtime.events import (
     SessionUpdate,
 )
 from perhop.realtime.ids import IdFactory
-from perhop.realtime.items import FunctionCallOutputItem
+from perhop.realtime.items import FunctionCallOutputItem, MessageItem
 
 __all__ = ["Admission"]
 
@@ -59,24 +59,34 @@ class Admission:
         self._refused = refused
         self._new_id = new_id
 
-    def take(self, event: ClientEvent, reply: Reply) -> None:
-        """An event of the client who is reached by ``reply``; what is wrong with it is that client's to know."""
+    def take(self, event: ClientEvent, reply: Reply, *, trusted: bool = False) -> None:
+        """An event of the client who is reached by ``reply``; what is wrong with it is that client's to know.
+
+        Args:
+            trusted: it is a server of the tenant's own, which may give the model system messages.
+        """
         try:
-            self._handle(self._replies.sign(event, reply), reply)
+            self._handle(self._replies.sign(event, reply), reply, trusted=trusted)
         except ProtocolError as error:
             error.event_id = event.event_id
             self._refused(error.code or "")
             reply(error.to_event(self._new_id("event_")))
 
-    def _handle(self, event: ClientEvent, reply: Reply) -> None:
+    def _handle(self, event: ClientEvent, reply: Reply, *, trusted: bool) -> None:
         event = self._session.audio.to_model(event)
         match event:
             case SessionUpdate():
                 self._boundary.to_model(self._session.asked(event))
             case ResponseCreate():
-                self._asking.from_client(event, reply)
+                if event.response is not None:
+                    for index, item in enumerate(event.response.input or ()):
+                        self._check_role(item, at=f"response.input[{index}]", trusted=trusted)
+                self._asking.from_client(self._session.response(event), reply)
             case ConversationItemCreate() if isinstance(event.item, FunctionCallOutputItem):
                 self._take_output(event, event.item.call_id)
+            case ConversationItemCreate():
+                self._check_role(event.item, at="item", trusted=trusted)
+                self._boundary.to_model(event)
             case InputAudioBufferAppend():
                 self._boundary.audio_to_model(self._session.audio.appended(event))
             case OutputAudioBufferClear():
@@ -84,6 +94,15 @@ class Admission:
                     self._boundary.to_model(event)
             case _:
                 self._boundary.to_model(event)
+
+    def _check_role(self, item: object, *, at: str, trusted: bool) -> None:
+        """A system message is an instruction: where those are the agent's, a caller gives none."""
+        if isinstance(item, MessageItem) and item.role == "system" and self._session.lock.instructs and not trusted:
+            raise ProtocolError(
+                "invalid_value",
+                "the agent's instructions are fixed, so callers send no system messages; a controller with a key may",
+                param=f"{at}.role",
+            )
 
     def _take_output(self, event: ConversationItemCreate, function_call_id: str) -> None:
         if self._functions.owns(function_call_id):

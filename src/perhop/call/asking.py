@@ -43,9 +43,13 @@ class Asking:
         """Whether turn detection creates responses by itself."""
         self._coordinator.automatic = automatic
 
-    def from_client(self, event: ResponseCreate, client: Hashable = None) -> None:
-        """A client asks, or Perhop itself."""
+    def from_client(self, event: ResponseCreate, client: Hashable) -> None:
+        """A client asks."""
         self._release(self._coordinator.from_client(event, self._clock(), client=client))
+
+    def for_perhop(self, event: ResponseCreate) -> None:
+        """Perhop itself asks, by an event that has an id."""
+        self._release(self._coordinator.for_perhop(event, self._clock()))
 
     def for_tools(self, output_item_ids: Iterable[str]) -> None:
         """Tool outputs want an answer."""
@@ -53,7 +57,7 @@ class Asking:
 
     def fill(self, event: ResponseCreate) -> bool:
         """Something to say while a tool runs, if nobody speaks; whether it was asked for."""
-        requests = self._coordinator.fill(event)
+        requests = self._coordinator.fill(event, self._clock())
         self._release(requests)
         return bool(requests)
 

@@ -202,9 +202,13 @@ class Call:
         self._clients.taps.remove(tap)
         self._log.info("tap left", taps=len(self._clients.taps))
 
-    def on_controller_event(self, tap: Tap, event: ClientEvent) -> None:
-        """A client event of an attached controller: it may say what the caller may, and gets its errors alone."""
-        self.conversation.take(event, tap.on_event)
+    def on_controller_event(self, tap: Tap, event: ClientEvent, *, trusted: bool = False) -> None:
+        """A client event of an attached controller: it may say what the caller may, and gets its errors alone.
+
+        Args:
+            trusted: it came with an API key, and may send system messages too.
+        """
+        self.conversation.take(event, tap.on_event, trusted=trusted)
 
     def on_controller_audio(self, pcm: bytes) -> None:
         """Audio that a controller appended: it is the caller's as far as the model can tell."""
@@ -301,10 +305,14 @@ class Call:
 
     def tell(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
         """Tells clients; an error is the fault of ``side``."""
+        self.note(event, side=side)
+        self._clients.tell(event)
+
+    def note(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
+        """Logs and counts what clients are told, or are not because it answers Perhop's own."""
         if isinstance(event, ErrorEvent) and side == "model":
             self._log.warning("the model reports an error", code=known_code(event.error.code or ""))
         self._watch.shown(event, side)
-        self._clients.tell(event)
 
     def reached(self) -> None:
         """The caller is there."""

@@ -10,6 +10,7 @@ from perhop.call.admission import Admission
 from perhop.call.asking import Asking
 from perhop.call.boundary import Boundary
 from perhop.call.clients import Clients
+from perhop.call.coordinator import ALREADY_ACTIVE
 from perhop.call.direct.supervision import Supervision
 from perhop.call.direct.voice import DirectVoice
 from perhop.call.executor import ToolExecutor
@@ -68,6 +69,9 @@ class ConversationHost(Protocol):
 
     def tell(self, event: ServerEvent) -> None:
         """Tells clients what the model said."""
+
+    def note(self, event: ServerEvent) -> None:
+        """Logs and counts something that clients are not told."""
 
     def reached(self) -> None:
         """The caller is there."""
@@ -202,9 +206,9 @@ class Conversation:
         """The configuration to open the first model session with."""
         return self._session.first(config)
 
-    def take(self, event: ClientEvent, reply: Reply) -> None:
+    def take(self, event: ClientEvent, reply: Reply, *, trusted: bool = False) -> None:
         """An event of the client who is reached by ``reply``: what is a client's to decide goes on to the model."""
-        self._admission.take(event, reply)
+        self._admission.take(event, reply, trusted=trusted)
 
     def played(self, response_id: str) -> None:
         """The caller heard this response to its end."""
@@ -227,6 +231,8 @@ class Conversation:
         shown = self._session.to_clients(event)
         if show and shown is not None:
             self._call.tell(shown)
+        elif isinstance(event, ErrorEvent) and event.error.code != ALREADY_ACTIVE:
+            self._call.note(event)
         if isinstance(event, ErrorEvent):
             self._session.refused(event.error.event_id)
         if isinstance(event, InputAudioBufferSpeechStarted) and self._session.interrupts:
@@ -280,7 +286,7 @@ class Conversation:
 
     def ask(self, event: ResponseCreate) -> None:
         """Has the model say something, when its turn has come."""
-        self._asking.from_client(self._clients.own(event))
+        self._asking.for_perhop(self._clients.own(event))
 
     def fill(self, event: ResponseCreate) -> bool:
         """Has the model say something if it is silent here; whether it will."""

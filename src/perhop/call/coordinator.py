@@ -11,12 +11,16 @@ here:
   response that began after the outputs were added has answered it anyway.
 * A collision that still happens on the way (the model started a turn before our request reached it) comes back as an
   ``error`` naming our event: it is swallowed and the request waits for its next chance.
+* Nothing waits for ever. A request of Perhop's own that the model fails is made again, later each time; a client's is
+  the client's to repeat. What the model neither answers nor refuses, and a response it begins and never ends, stop
+  holding up the others after a while.
 
 Pure: no I/O; time is an argument.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
@@ -46,6 +50,18 @@ AUTOMATIC_RESPONSE_DUE_S = 2.0
 MAX_TRIES = 5
 """Collisions after which a request is given up: the model says a response is live that it never announced."""
 
+FIRST_RETRY_S = 1.0
+"""Before a request that the model failed is made again; twice as long each time."""
+
+DOUBT_S = 3.0
+"""An ``error`` that names no event may have been about a request under way; that one has so long to be answered."""
+
+ANSWER_DUE_S = 30.0
+"""What the model has not begun to answer by then, it will not."""
+
+SILENT_RESPONSE_S = 60.0
+"""A response of which nothing was heard for so long holds up nobody any more."""
+
 MAX_WAITING = 32
 """Requests held back at most; a client's further ones go straight to the model, which refuses them."""
 
@@ -53,11 +69,16 @@ MAX_WAITING = 32
 @dataclass(slots=True)
 class _Request:
     event: ResponseCreate
-    origin: Literal["client", "tools", "filler"]
+    origin: Literal["client", "own", "tools", "filler"]
     client: Hashable = None
     outputs: frozenset[str] = frozenset()
     doubled: bool = False
     tries: int = 0
+    not_before: float = 0.0
+    """To be made again, but not yet."""
+    given_up_at: float = math.inf
+    doubted: bool = False
+    """An error may have been about this one."""
 
 
 @dataclass(slots=True)
@@ -66,6 +87,7 @@ class _Live:
     request: _Request | None
     answers: frozenset[str]
     """Outputs that this response has seen."""
+    heard_at: float
 
 
 @dataclass(slots=True)
@@ -112,9 +134,20 @@ class ResponseCoordinator:
         mine = [request for request in self._asked_by_clients() if request.client == client]
         request = _Request(event, "client", client, doubled=bool(mine))
         if request.doubled or len(self._waiting) >= MAX_WAITING:
-            self._in_flight.append(request)
-            return [event]
+            return self._ask(request, now)
         self._waiting.append(request)
+        return self._release(now)
+
+    def for_perhop(self, event: ResponseCreate, now: float) -> list[ResponseCreate]:
+        """Perhop itself has something to say: a greeting, a warning, a goodbye.
+
+        Args:
+            event: has an ``event_id``.
+
+        Returns:
+            What to send to the model now, in order; empty when it has to wait.
+        """
+        self._waiting.append(_Request(event, "own"))
         return self._release(now)
 
     def for_tools(self, output_item_ids: Iterable[str], now: float) -> list[ResponseCreate]:
@@ -125,7 +158,7 @@ class ResponseCoordinator:
         self._waiting.append(_Request(event, "tools", outputs=outputs))
         return self._release(now)
 
-    def fill(self, event: ResponseCreate) -> list[ResponseCreate]:
+    def fill(self, event: ResponseCreate, now: float) -> list[ResponseCreate]:
         """Something to say while a tool runs: at once, or not at all.
 
         Returns:
@@ -133,8 +166,7 @@ class ResponseCoordinator:
         """
         if self._live is not None or self._in_flight or self._waiting or self._speaking or self._due_until is not None:
             return []
-        self._in_flight.append(_Request(event, "filler"))
-        return [event]
+        return self._ask(_Request(event, "filler"), now)
 
     def observe(self, event: ServerEvent, now: float) -> tuple[list[ResponseCreate], bool]:
         """Takes in what the model says.
@@ -150,7 +182,7 @@ class ResponseCoordinator:
                     self._outputs_pending.discard(event.item.id)
                     self._outputs_added.add(event.item.id)
             case ResponseCreated():
-                self._created(event)
+                self._created(event, now)
             case ResponseDone():
                 self._done(event)
             case InputAudioBufferSpeechStarted():
@@ -164,17 +196,25 @@ class ResponseCoordinator:
                 self._speaking = False
                 self._due_until = None
             case ErrorEvent():
-                show = self._refused(event)
+                show = self._refused(event, now)
             case _:
+                if self._live is not None and getattr(event, "response_id", None) == self._live.response_id:
+                    self._live.heard_at = now
                 return [], True
         return self._release(now), show
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`on_timer`, if ever."""
-        return self._due_until if self._waiting and self._live is None else None
+        moments = [request.given_up_at for request in self._in_flight]
+        if self._waiting and self._live is not None:
+            moments.append(self._live.heard_at + SILENT_RESPONSE_S)
+        elif self._waiting and not self._in_flight:
+            again = min(request.not_before for request in self._waiting)
+            moments.append(max(again, self._due_until or 0.0))
+        return min((moment for moment in moments if 0.0 < moment < math.inf), default=None)
 
     def on_timer(self, now: float) -> list[ResponseCreate]:
-        """The automatic response that was due did not come: let the others ask."""
+        """What was due did not come: let the others ask."""
         return self._release(now)
 
     @property
@@ -189,6 +229,8 @@ class ResponseCoordinator:
             self._cut_off = ResponseCreate(response=asked.event.response if asked is not None else None)
         self._due_until = None
         self._served.clear()
+        for request in self._in_flight:
+            request.given_up_at = math.inf  # it is made again once there is a session
 
     def session_replaced(self, now: float, *, answer: bool) -> list[ResponseCreate]:
         """There is a model session again, which knows the conversation.
@@ -201,6 +243,9 @@ class ResponseCoordinator:
         """
         self._in_flight = deque(request for request in self._in_flight if request.origin != "filler")
         again = [request.event for request in self._in_flight]
+        for request in self._in_flight:
+            request.given_up_at = now + ANSWER_DUE_S
+            request.doubted = False
         cut_off, self._cut_off = self._cut_off, None
         if cut_off is not None and answer:
             # As with tools, any response that begins from now on makes up for it.
@@ -235,34 +280,49 @@ class ResponseCoordinator:
 
     def _release(self, now: float) -> list[ResponseCreate]:
         """Sends the first waiting request whose time has come; one at a time."""
+        self._give_up(now)
         if self._live is not None or self._in_flight:
             return []
         if self._due_until is not None and now >= self._due_until:
             self._due_until = None
         if self._due_until is not None:
             return []
-        while self._waiting:
-            request = self._waiting[0]
+        for request in [*self._waiting]:
             if request.origin == "tools":
                 if self._speaking and self.automatic:
-                    return self._release_client()
-                if not request.outputs:
-                    self._waiting.popleft()
                     continue
-            self._waiting.popleft()
-            self._in_flight.append(request)
-            return [request.event]
-        return []
-
-    def _release_client(self) -> list[ResponseCreate]:
-        for request in self._waiting:
-            if request.origin == "client":
+                if not request.outputs:
+                    self._waiting.remove(request)
+                    continue
+            if request.not_before <= now:
                 self._waiting.remove(request)
-                self._in_flight.append(request)
-                return [request.event]
+                return self._ask(request, now)
         return []
 
-    def _created(self, event: ResponseCreated) -> None:
+    def _ask(self, request: _Request, now: float) -> list[ResponseCreate]:
+        request.given_up_at = now + ANSWER_DUE_S
+        request.doubted = False
+        self._in_flight.append(request)
+        return [request.event]
+
+    def _give_up(self, now: float) -> None:
+        """Stops waiting for what will not come any more."""
+        if self._live is not None and self._waiting and now >= self._live.heard_at + SILENT_RESPONSE_S:
+            self._live = None
+        for request in [*self._in_flight]:
+            if now >= request.given_up_at:
+                self._in_flight.remove(request)
+                if request.doubted:
+                    self._failed(request, now)
+
+    def _failed(self, request: _Request, now: float) -> None:
+        """The model could not serve this request. Its client was told; nobody else would make Perhop's own again."""
+        request.tries += 1
+        if request.origin in ("own", "tools") and request.tries < MAX_TRIES:
+            request.not_before = now + FIRST_RETRY_S * 2 ** (request.tries - 1)
+            self._waiting.appendleft(request)
+
+    def _created(self, event: ResponseCreated, now: float) -> None:
         response_id = event.response.id or ""
         if self._out_of_band_asked and event.response.conversation_id is None:
             self._out_of_band_asked.popleft()
@@ -270,7 +330,7 @@ class ResponseCoordinator:
             return
         self._due_until = None
         request = self._in_flight.popleft() if self._in_flight else None
-        self._live = _Live(response_id, request, frozenset())
+        self._live = _Live(response_id, request, frozenset(), now)
         if request is not None:
             self._served[request.event.event_id or ""] = self._live
             if len(self._served) > MAX_WAITING:
@@ -285,7 +345,7 @@ class ResponseCoordinator:
         for waiting in self._waiting:
             if waiting.origin == "tools":
                 waiting.outputs -= live.answers
-        self._waiting = deque(r for r in self._waiting if r.origin == "client" or r.outputs)
+        self._waiting = deque(r for r in self._waiting if r.origin != "tools" or r.outputs)
 
     def _done(self, event: ResponseDone) -> None:
         response_id = event.response.id or ""
@@ -294,11 +354,15 @@ class ResponseCoordinator:
         elif self._live is not None and response_id == self._live.response_id:
             self._live = None
 
-    def _refused(self, event: ErrorEvent) -> bool:
+    def _refused(self, event: ErrorEvent, now: float) -> bool:
         """An error: does it answer one of our requests, and is it for a client's eyes?"""
         if event.error.event_id is not None and event.error.event_id in self._out_of_band_asked:
             self._out_of_band_asked.remove(event.error.event_id)
             return True
+        if event.error.event_id is None and len(self._in_flight) == 1:
+            [doubted] = self._in_flight
+            doubted.doubted = True
+            doubted.given_up_at = min(doubted.given_up_at, now + DOUBT_S)
         taken = self._take(event.error.event_id)
         if taken is None:
             return event.error.code != ALREADY_ACTIVE or bool(self._asked_by_clients())
@@ -307,14 +371,15 @@ class ResponseCoordinator:
             if collided is not None and collided is self._live:
                 self._answers_outputs(collided)  # it was an answer, not the phrase we took it for
             return False
-        if event.error.code != ALREADY_ACTIVE:
-            return request.origin == "client"
         if request.doubled:
             return True
         if request.origin == "tools":
             request.outputs -= collided.answers if collided is not None else frozenset()
             if not request.outputs:
                 return False
+        if event.error.code != ALREADY_ACTIVE:
+            self._failed(request, now)
+            return request.origin == "client"
         if collided is None:
             request.tries += 1
         if request.tries >= MAX_TRIES:

@@ -10,6 +10,8 @@ from perhop.call.own_transcription import OwnTranscription
 from perhop.call.ownership import SessionLock, succession, turn_detection
 from perhop.realtime.events import (
     ConversationItemRetrieved,
+    ResponseCreate,
+    ResponseParams,
     ServerEvent,
     SessionCreated,
     SessionUpdate,
@@ -49,6 +51,13 @@ class SessionInForce:
     def asked(self, event: SessionUpdate) -> SessionUpdate:
         """A client's update as the model gets it: what the agent decides is not in it."""
         return self.told(event.model_copy(update={"session": self.lock.apply(event.session)}))
+
+    def response(self, event: ResponseCreate) -> ResponseCreate:
+        """A client's wish for a response, without what the agent decides of it, as the model gets it."""
+        if event.response is None:
+            return event
+        allowed = self.lock.apply(event.response.to_dict())
+        return event.model_copy(update={"response": ResponseParams.model_validate(allowed)})
 
     def told(self, event: SessionUpdate) -> SessionUpdate:
         """An update that nobody's lock stands against, as the model gets it."""

@@ -1,4 +1,5 @@
-"""Who decides about a session: what an agent fixes stays fixed, the rest is the client's.
+"""Who decides about a session: what an agent fixes stays fixed, the rest is the client's. The same for one response,
+which may override most of what a session has.
 
 A client's ``session.update`` never fails because of a lock: clients send instructions, voice and tools in one update
 and would lose everything. Locked fields silently keep their value, and ``session.updated`` shows what is in force.
@@ -30,15 +31,24 @@ class SessionLock:
         self._names = {tool.get("name") for tool in self._tools}
 
     def apply(self, session: Mapping[str, Any]) -> dict[str, Any]:
-        """What is left of a client's partial session object once the agent's fields are taken out of it.
+        """What is left of a client's partial session object, or of the overrides for one response, which have the same
+        names, once the agent's fields are taken out of it.
 
         Tools of the client are kept, behind the agent's; one that takes the name of an agent's tool is dropped.
         """
         allowed = _without(session, self._fixed)
+        if self.instructs:
+            # A stored prompt brings instructions of its own.
+            allowed.pop("prompt", None)
         if self._tools and "tools" in session:
             given = session["tools"] or ()
             allowed["tools"] = [*self._tools, *(tool for tool in given if tool.get("name") not in self._names)]
         return allowed
+
+    @property
+    def instructs(self) -> bool:
+        """Whether the instructions are the agent's."""
+        return "instructions" in self._fixed
 
     @property
     def names(self) -> set[Any]:

@@ -29,6 +29,7 @@ class Sideband:
 
     Args:
         websocket: accepted before ``run()``.
+        trusted: it came with an API key, not with a page's client secret.
         audio: also send the model's audio, as ``response.output_audio.delta``.
         clock: seconds, monotonic.
 
@@ -42,11 +43,13 @@ class Sideband:
         call: Call,
         *,
         audio: bool,
+        trusted: bool,
         limits: WebSocketLimits,
         clock: Callable[[], float] = time.monotonic,
         new_id: IdFactory = new_id,
     ) -> None:
         self._call = call
+        self._trusted = trusted
         self._socket = EventSocket(websocket, self, limits=limits, clock=clock, new_id=new_id)
         call.attach(self, audio=audio)
 
@@ -77,7 +80,7 @@ class Sideband:
 
     def on_client_event(self, event: ClientEvent) -> None:
         """Hands a client event to the call."""
-        self._call.on_controller_event(self, event)
+        self._call.on_controller_event(self, event, trusted=self._trusted)
 
     def on_client_audio(self, pcm: bytes) -> None:
         """Hands appended audio to the call."""

@@ -6,7 +6,11 @@ JS_CLIENTS := tests/clients/js
 PORT ?= 8080
 COUNT ?= 50
 MINUTES ?= 120
+PROCESSES ?= 2
 SYSTEM_PACKAGES := chromium fonts-dejavu-core nats-server postgresql
+
+# Each of the servers that tests start would compile the whole source again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-dev system run test lint format types layers bench soak chaos fuzz clean
 
@@ -37,7 +41,7 @@ run: setup ## Start Perhop on http://127.0.0.1:8080 and print the address of the
 	$(BIN)/perhop serve --port $(PORT)
 
 test: setup-dev system lint ## Lint, types, import layers and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES)
 
 lint: setup-dev ## Style, types, import layers
 	$(BIN)/ruff check src tests bench examples tools

@@ -21,6 +21,7 @@ MAY_NAME = {
     "call/line/epoch.py": "is one session behind the door",
     "call/line/line.py": "is all of them",
     "call/direct/line.py": "is the one of a direct call, behind the door",
+    "call/direct/upstream.py": "says how that one attaches its leg",
     "call/boundary.py": "is the door",
     "call/manager.py": "hands both to the boundary without using them",
     "tools/__init__.py": "exports the runner",

@@ -22,8 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How often the tests run that take their count from here: races, kills, renewals."""
+    """How often the tests run that take their count from here: races, renewals; and those that kill servers."""
     parser.addoption("--count", type=int, default=10, help="runs of each counted test (default: 10)")
+    parser.addoption("--kills", type=int, default=2, help="how often servers are killed under load (default: 2)")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,6 +58,13 @@ def count(request: pytest.FixtureRequest) -> int:
     """Runs of a counted test."""
     runs: int = request.config.getoption("--count")
     return runs
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a test kills what it kills."""
+    times: int = request.config.getoption("--kills")
+    return times
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -46,7 +46,9 @@ class Gateway:
         hooks: webhooks that it sent, in the order they came.
     """
 
-    def __init__(self, folder: Path, settings: str, hooks: list[dict[str, Any]], hook_port: int) -> None:
+    def __init__(
+        self, folder: Path, settings: str, hooks: list[dict[str, Any]], hook_port: int, *, inspected: bool
+    ) -> None:
         self.hooks = hooks
         self._log = folder / "log"
         (folder / "perhop.toml").write_text(
@@ -64,7 +66,8 @@ secret = "{_SECRET}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PERHOP_")}
         environment[OFFENCES_FILE] = str(folder / "offences")
         environment["PYTHONPATH"] = str(ROOT)
-        command = [sys.executable, "-m", "tests.frames", "serve", "--echo", "--port", "0", "--data", str(folder)]
+        module = "tests.frames" if inspected else "perhop"
+        command = [sys.executable, "-m", module, "serve", "--echo", "--port", "0", "--data", str(folder)]
         with self._log.open("wb") as sink:
             self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=sink, stderr=sink)
         self.url = self._wait()
@@ -85,8 +88,11 @@ secret = "{_SECRET}"
 
     def log(self, event: str) -> list[dict[str, Any]]:
         """Lines of the log about this event."""
-        lines = [json.loads(line) for line in self._log.read_text("utf-8").splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.lines() if line["event"] == event]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All of the log that is in its format."""
+        return [json.loads(line) for line in self._log.read_text("utf-8").splitlines() if line.startswith("{")]
 
     def figure(self, name: str, **labels: str) -> float:
         """One figure of ``/metrics``; 0 when it is not there."""
@@ -135,8 +141,12 @@ secret = "{_SECRET}"
 
 
 @contextmanager
-def gateway(folder: Path, settings: str = "") -> Iterator[Gateway]:
-    """Starts a server with these settings, and a receiver of its webhooks."""
+def gateway(folder: Path, settings: str = "", *, inspected: bool = True) -> Iterator[Gateway]:
+    """Starts a server with these settings, and a receiver of its webhooks.
+
+    Args:
+        inspected: every frame it sends is looked at, which costs time that a measurement has not.
+    """
     folder.mkdir(exist_ok=True)
     hooks: list[dict[str, Any]] = []
 
@@ -152,7 +162,7 @@ def gateway(folder: Path, settings: str = "") -> Iterator[Gateway]:
     receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        server = Gateway(folder, settings, hooks, receiver.server_port)
+        server = Gateway(folder, settings, hooks, receiver.server_port, inspected=inspected)
         try:
             yield server
         finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +28,7 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "off",
     "autovacuum": "off",
+    "recovery_init_sync_method": "syncfs",
     "log_min_messages": "fatal",
 }
 
@@ -146,6 +149,20 @@ class PostgresServer:
         """Ends it as a crash does: it writes nothing more and recovers at the next start."""
         self._end(signal.SIGQUIT)
 
+    def crash(self) -> None:
+        """Ends every process of it by SIGKILL, as the kernel does when memory runs out."""
+        assert self._process is not None
+        processes = [self._process.pid, *_children(self._process.pid)]
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._end(signal.SIGKILL)
+        # While one of them has its memory, no new server starts; they are not our children, so only a look tells.
+        deadline = time.monotonic() + 10
+        while any(_parent(pid) is not None for pid in processes):
+            assert time.monotonic() < deadline, "a killed process does not end"
+            time.sleep(0.002)
+
     def remove(self) -> None:
         """Ends it and deletes everything."""
         self.kill()
@@ -179,3 +196,16 @@ def _unprivileged() -> str:
 
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
+
+
+def _children(parent: int) -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(int(entry.name)) == parent]
+
+
+def _parent(pid: int) -> int | None:
+    """The parent of a process; None once it has ended."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(parent) if state not in "ZX" else None

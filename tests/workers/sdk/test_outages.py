@@ -91,14 +91,14 @@ async def own_postgres() -> AsyncIterator[PostgresServer]:
 
 
 async def test_a_database_killed_under_load_neither_loses_nor_doubles_an_effect(
-    own_postgres: PostgresServer, count: int
+    own_postgres: PostgresServer, kills: int
 ) -> None:
     url = await own_postgres.new_database()
     database = await Database.open(StoreSettings(url=SecretStr(url), pool=8))
     await create_tables(database)
 
     async def kill() -> None:
-        own_postgres.kill()
+        await asyncio.to_thread(own_postgres.crash)
         await asyncio.sleep(0.1)
         own_postgres.start()
         await own_postgres.ready()
@@ -106,7 +106,7 @@ async def test_a_database_killed_under_load_neither_loses_nor_doubles_an_effect(
     try:
         async with running(make_worker(), database=database) as bench:
             load = Load(bench)
-            await load.run(kill, count)
+            await load.run(kill, kills)
             counts = await effects(database)
     finally:
         with contextlib.suppress(Exception):
@@ -117,7 +117,7 @@ async def test_a_database_killed_under_load_neither_loses_nor_doubles_an_effect(
 
 @needs_nats
 async def test_a_bus_killed_under_load_neither_loses_nor_doubles_an_effect(
-    nats_server: NatsServer, sqlite_url: str, count: int
+    nats_server: NatsServer, sqlite_url: str, kills: int
 ) -> None:
     database = await Database.open(StoreSettings(url=SecretStr(sqlite_url)))
     await create_tables(database)
@@ -132,7 +132,7 @@ async def test_a_bus_killed_under_load_neither_loses_nor_doubles_an_effect(
     try:
         async with running(make_worker(), database=database, bus=workers) as bench:
             load = Load(bench, gateway)
-            await load.run(kill, count)
+            await load.run(kill, kills)
             counts = await effects(database)
     finally:
         await gateway.close()

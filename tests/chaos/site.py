@@ -43,6 +43,9 @@ url = "{database}"
 [bus]
 url = "{bus}"
 keep_bytes = 67_108_864
+[brain]
+stt_url = "{provider}"
+tts_url = "{provider}"
 [models.far]
 url = "{model}"
 key = "{key}"

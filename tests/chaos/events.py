@@ -78,9 +78,8 @@ class Events:
                 found.append(f"{call}: from {types[0]} to {types[-1]}")
             if types.count("tool") != end["tool_calls"]:
                 found.append(f"{call}: {types.count('tool')} tools of {end['tool_calls']}")
-            turns = [event["data"]["number"] for event in events if event["data"]["type"] == "turn"]
-            if turns != list(range(1, len(turns) + 1)):
-                found.append(f"{call}: turns {turns}")
+            turns = {event["data"]["number"] for event in events if event["data"]["type"] == "turn"}
+            found += [f"{call}: turn {number}" for number in range(1, max(turns, default=0)) if number not in turns]
         return found
 
     def said(self, call: str, role: str) -> int:

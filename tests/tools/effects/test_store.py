@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from perhop.config.store import StoreSettings
 from perhop.store import Database, downgrade, upgrade
@@ -67,6 +68,20 @@ async def test_what_gathers_during_a_commit_is_committed_together(tables: Databa
     await ledger.close()
     assert ledger.commits <= 4
     assert set((await states(tables)).values()) == {"done"}
+
+
+async def test_what_writes_records_of_all_calls_bears_the_name_of_none(tables: Database) -> None:
+    names: list[dict[str, object]] = []
+
+    def now() -> datetime:
+        names.append(dict(get_contextvars()))
+        return datetime.now(UTC)
+
+    ledger = StoreLedger(tables, now=now)
+    with bound_contextvars(call_id="rtc_1"):
+        await ledger.begin(record())
+    await ledger.close()
+    assert names == [{}]
 
 
 async def test_an_outcome_is_final(tables: Database) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -168,7 +169,10 @@ class StoreLedger:
         self._idle.clear()
         self._wake.set()
         if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write(), name="record of effects")
+            # It serves all calls: what it logs must not bear the name of the one that happened to be first.
+            self._writer = asyncio.get_running_loop().create_task(
+                self._write(), name="record of effects", context=Context()
+            )
 
     async def _write(self) -> None:
         wait_s = _RETRY_S[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable
 
 from bench.webrtc_client import OPUS, LightPeer
@@ -20,6 +21,50 @@ from perhop.realtime.events import ClientEvent
 
 EDGE_PORT = 8443
 TICK = 0.005
+
+
+class Handle:
+    def __init__(self, callback: Callable[..., None]) -> None:
+        self.callback: Callable[..., None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class HandLoop:
+    """The two methods of an event loop that the pacer and the deadlines need; its time is set by hand.
+
+    Attributes:
+        late: by how much a timer is called late, or early if negative.
+        calls: timers that were called.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.late = 0.0
+        self.calls = 0
+        self._timers: list[tuple[float, int, Handle]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., None]) -> Handle:
+        handle = Handle(callback)
+        heapq.heappush(self._timers, (when, id(handle), handle))
+        return handle
+
+    @property
+    def is_asleep(self) -> bool:
+        return not any(handle.callback for _, _, handle in self._timers)
+
+    def run(self, until: float) -> None:
+        while self._timers and self._timers[0][0] <= until:
+            when, _, handle = heapq.heappop(self._timers)
+            self.now = max(self.now, when + self.late)
+            if handle.callback is not None:
+                self.calls += 1
+                handle.callback()
+        self.now = max(self.now, until)
 
 
 class RecordingSink:

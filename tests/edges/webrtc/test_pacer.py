@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import random
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.edges.webrtc.helpers import HandLoop
 
 from perhop.edges.webrtc.deadlines import NEVER, Deadlines
 from perhop.edges.webrtc.pacer import Pacer
-
-
-class Handle:
-    def __init__(self, callback: Callable[..., None]) -> None:
-        self.callback: Callable[..., None] | None = callback
-
-    def cancel(self) -> None:
-        self.callback = None
-
-
-class HandLoop:
-    """The two methods of an event loop that these two need.
-
-    Attributes:
-        late: by how much a timer is called late, or early if negative.
-        calls: timers that were called.
-    """
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.late = 0.0
-        self.calls = 0
-        self._timers: list[tuple[float, int, Handle]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_at(self, when: float, callback: Callable[..., None]) -> Handle:
-        handle = Handle(callback)
-        heapq.heappush(self._timers, (when, id(handle), handle))
-        return handle
-
-    @property
-    def is_asleep(self) -> bool:
-        return not any(handle.callback for _, _, handle in self._timers)
-
-    def run(self, until: float) -> None:
-        while self._timers and self._timers[0][0] <= until:
-            when, _, handle = heapq.heappop(self._timers)
-            self.now = max(self.now, when + self.late)
-            if handle.callback is not None:
-                self.calls += 1
-                handle.callback()
-        self.now = max(self.now, until)
 
 
 class Leg:

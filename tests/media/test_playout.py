@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from perhop.errors import LimitExceededError
 from perhop.media.playout import MAX_ITEMS, Playout, PlayoutEvent
+from perhop.media.timescale import shorten
 from perhop.realtime.audio import FRAME_BYTES, AudioChunk
 
 ODD_STEPS = bytes(range(1, 256)) * 40
@@ -169,6 +171,28 @@ def test_only_the_newest_items_are_remembered() -> None:
     assert playout.sent_ms(f"item_{MAX_ITEMS}") == 20
 
 
+def test_a_shortened_frame_is_made_of_up_to_a_frame_and_a_half_and_all_of_it_counts_as_sent() -> None:
+    playout = Playout()
+    playout.push(chunk("r", 4 * FRAME_BYTES, fill=b"\0"))
+    assert playout.pull_shortened() == (bytes(FRAME_BYTES), 0), "a response does not begin in a hurry"
+    assert playout.pull_shortened() == (bytes(FRAME_BYTES), FRAME_BYTES // 2)
+    assert playout.sent_ms("item_1") == 50
+    assert playout.pull_shortened() == (bytes(FRAME_BYTES), FRAME_BYTES // 2)
+    assert playout.pull_shortened() == (None, 0)
+    assert playout.queued_ms == 0
+
+
+def test_a_shortened_voice_keeps_its_pitch() -> None:
+    playout = Playout()
+    time_axis = np.arange(24_000) / 24_000
+    playout.push(AudioChunk("r", "i", 0, 0, (8_000 * np.sin(2 * np.pi * 200 * time_axis)).astype("<i2").tobytes()))
+    frames = [playout.pull()] + [playout.pull_shortened()[0] for _ in range(30)]
+    heard = np.frombuffer(b"".join(frame for frame in frames if frame), "<i2").astype(float)
+    loudest = np.argmax(np.abs(np.fft.rfft(heard * np.hanning(len(heard))))) * 24_000 / len(heard)
+    assert abs(loudest - 200) < 3
+    assert np.abs(np.diff(heard)).max() < 1.3 * 8_000 * 2 * np.pi * 200 / 24_000, "and has no clicks"
+
+
 class PlayoutMachine(RuleBasedStateMachine):
     """A model of the queue that does everything the slow and obvious way."""
 
@@ -223,6 +247,21 @@ class PlayoutMachine(RuleBasedStateMachine):
         frame = self.playout.pull()
         expected = self.expected_frame()
         assert frame == expected
+
+    @rule()
+    def pull_shortened(self) -> None:
+        mine = [entry for entry in self.waiting if self.order and entry[0] == self.order[0]]
+        frame, taken = self.playout.pull_shortened()
+        if self.audible is None or len(mine) < FRAME_BYTES * 3 // 2:
+            assert (frame, taken) == (self.expected_frame(), 0)
+            return
+        shorter = shorten(bytes(entry[2] for entry in mine[: FRAME_BYTES * 3 // 2]), FRAME_BYTES // 4)
+        assert (frame, taken) == (shorter[:FRAME_BYTES], FRAME_BYTES * 3 // 2 - len(shorter))
+        response, used = mine[0][0], FRAME_BYTES + taken
+        self.waiting = mine[used:] + [entry for entry in self.waiting if entry[0] != response]
+        self.sent.update(entry[1] for entry in mine[:used])
+        if response in self.ended and len(mine) == used:
+            self.stop()
 
     def expected_frame(self) -> bytes | None:
         while self.order:

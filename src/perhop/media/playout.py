@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from perhop.errors import LimitExceededError
+from perhop.media.timescale import shorten
 from perhop.realtime.audio import BYTES_PER_MS, FRAME_BYTES, AudioChunk
 
-__all__ = ["Playout", "PlayoutEvent"]
+__all__ = ["MOST_SHORTER", "Playout", "PlayoutEvent"]
 
 MAX_QUEUE_MS = 600_000
 MAX_ITEMS = 64
 MAX_CLOSED = 64
+MOST_SHORTER = FRAME_BYTES // 2
+"""Bytes taken out of a frame and a half at most: a period of a voice of 100 Hz."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -144,6 +147,25 @@ class Playout:
             return frame
         return None
 
+    def pull_shortened(self) -> tuple[bytes | None, int]:
+        """As :meth:`pull`, but out of more audio than the frame is long, if there is more: so a delay is made up.
+
+        Nothing is left out that could be heard; the audio is sped up for a moment without a change of its pitch.
+
+        Returns:
+            The frame, and by how many bytes what it was made of was longer: 0 to half a frame.
+        """
+        response = self._queue[0] if self._queue else None
+        length = FRAME_BYTES + MOST_SHORTER
+        if response is None or not response.started or response.bytes < length:
+            return self.pull(), 0
+        shorter = shorten(self._peek(response, length), MOST_SHORTER // 2)
+        taken = length - len(shorter)
+        self._gather(response, FRAME_BYTES + taken)
+        if response.ended and not response.bytes:
+            self._finish(response)
+        return shorter[:FRAME_BYTES], taken
+
     def clear(self) -> str | None:
         """Drops everything that waits (barge-in). What was sent stays counted.
 
@@ -198,6 +220,18 @@ class Playout:
         self._waiting -= FRAME_BYTES
         self._count(chunk.item_id, FRAME_BYTES)
         return audio[start:end]
+
+    def _peek(self, response: _Response, size: int) -> bytes:
+        """The next ``size`` bytes, which stay."""
+        parts: list[bytes] = []
+        start = self._offset
+        for chunk in response.chunks:
+            parts.append(chunk.audio[start : start + size])
+            size -= len(parts[-1])
+            start = 0
+            if not size:
+                break
+        return b"".join(parts)
 
     def _take_rest(self, response: _Response) -> bytes:
         """Less than a frame, filled up with silence."""

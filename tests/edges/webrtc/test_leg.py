@@ -142,19 +142,15 @@ def test_a_source_that_was_late_once_is_back_at_its_delay_within_a_few_seconds(s
     async def main() -> None:
         caller = await a_call()
         began = caller.loop.time()
-        sent = []
+        unsent = []
         for spoken_ms in range(0, 10_000, 20):
             comes_ms = 2_000 + stall_ms if 2_000 <= spoken_ms < 2_000 + stall_ms else spoken_ms
             await asyncio.sleep(max(0.0, began + comes_ms / 1000 - caller.loop.time()))
+            unsent.append(spoken_ms - caller.leg.position("item_1").sent_ms)
             caller.leg.play(chunk(20))
-            sent.append(began + spoken_ms / 1000)
-        await asyncio.sleep(0.4)  # 200 ms of silence, 10 packets, follow the last audio
-        times = [time for time, _ in caller.heard]
-        before = [time - source for source, time in zip(sent[:100], times, strict=False)]
-        after = [time - source for source, time in zip(sent[100:], times[-10 - 400 : -10], strict=True)]
-        assert max(before) <= 0.0051
-        assert max(after) >= stall_ms / 1000 - 0.001
-        assert max(after[-100:]) <= 0.0151  # what is kept, and two steps of the pacer
+        assert max(unsent[:100]) == 0
+        assert max(unsent) >= stall_ms - 20
+        assert max(unsent[-100:]) <= 10
         packets = [packet for _, packet in caller.heard]
         steps = {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(packets)}
         assert all(step % 960 == 0 and 960 <= step <= 960 * (2 + stall_ms // 20) for step in steps)

@@ -63,20 +63,24 @@ def test_whatever_stalled_the_process_its_delay_is_made_up_and_nothing_is_lost(s
         speaker.run(at)
         speaker.stall(stall_ms)
     speaker.run(at + QUIET_S)
-    assert max(speaker.waiting[-100:]) <= FRAME_MS
+    assert max(speaker.waiting[-100:]) <= FRAME_MS + 10  # the frame that came, and what is too little to be made up
+    speaker.playout.end("resp_1")
     speaker.loop.run(speaker.loop.now + 0.1)
     assert speaker.playout.sent_ms("item_1") == speaker.said * FRAME_MS
 
 
-def test_what_is_sent_ahead_of_time_is_spread_over_turns() -> None:
+def test_no_frame_is_sent_ahead_of_its_turn_and_few_are_made_of_more_than_their_time() -> None:
     speaker = Speaker()
     speaker.run(2.0)
     speaker.stall(100)
+    speaker.run(2.15)
     sent = []
-    for tick in range(1_200):  # 6 s in steps of the pacer
-        speaker.run(2.1 + tick * 0.005)
+    for tick in range(1, 1_200):  # 6 s in steps of the pacer
+        speaker.run(2.15 + tick * 0.005)
         speaker.loop.run(speaker.loop.now + 0.004)
         sent.append(speaker.playout.sent_ms("item_1"))
-    at_once = [after - before for before, after in itertools.pairwise(sent[20:])]
-    assert max(at_once) == 2 * FRAME_MS
-    assert sum(step == 2 * FRAME_MS for step in at_once) in (3, 4)
+    steps = [after - before for before, after in itertools.pairwise(sent) if after > before]
+    assert set(steps) <= {20, 30}
+    longer = [number for number, step in enumerate(steps) if step == 30]
+    assert 7 <= len(longer) <= 9
+    assert min(later - earlier for earlier, later in itertools.pairwise(longer)) >= 5

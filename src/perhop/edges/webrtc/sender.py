@@ -10,18 +10,25 @@ from perhop.edges.webrtc.pacer import PHASES, STEP, Pacer
 from perhop.edges.webrtc.slack import Slack
 from perhop.media.g711 import alaw_encode, ulaw_encode
 from perhop.media.opus import OpusEncoder
-from perhop.media.playout import Playout
+from perhop.media.playout import MOST_SHORTER, Playout
 from perhop.media.resample import Resampler
 from perhop.media.rtp import pack_packet
 from perhop.media.sdp import Codec
-from perhop.realtime.audio import FRAME_BYTES, FRAME_MS, SAMPLE_RATE, AudioChunk
+from perhop.realtime.audio import BYTES_PER_MS, FRAME_BYTES, FRAME_MS, SAMPLE_RATE, AudioChunk
 
 __all__ = ["AudioSender"]
 
 FRAMES_PER_S = 1000 // FRAME_MS
 FRAME_S = FRAME_MS / 1000
+BYTES_PER_S = BYTES_PER_MS * 1000
 TAIL_FRAMES = 10
 """200 ms of silence follow the last audio, so that the caller's concealment has nothing to invent; then nothing."""
+
+SHORTEN_EVERY = 5
+"""Turns; of 100 ms about 7 are taken out then, which nobody hears and keeps no core busy."""
+
+SHORTENED_MS = MOST_SHORTER // BYTES_PER_MS
+"""Has to wait behind a frame for something to be taken out."""
 
 GAP_S = 0.03
 """Silence within a response that counts as a gap."""
@@ -43,8 +50,8 @@ class AudioSender:
 
     The first frame after a pause goes out at once, the next ones in turn. A frame that is not there in time goes out as
     soon as it is, without a gap in the timestamps if it is less than a frame late; so a source that gives audio in real
-    time is delayed by its own jitter and not by more. When it is no longer as late as it was once, frames are sent
-    faster than they are heard until the delay is made up: the caller's jitter buffer takes it from there.
+    time is delayed by its own jitter and not by more. When it is no longer as late as it was once, some frames are made
+    of more audio than they are long, until the delay is made up.
 
     Timestamps follow the clock: they go on over silence, and jump over the time a stall took.
 
@@ -61,15 +68,16 @@ class AudioSender:
     """
 
     __slots__ = (
-        "_ahead",
         "_anchor",
         "_base",
         "_codec",
         "_cut",
         "_dry_at",
         "_due",
+        "_earlier",
         "_encode",
         "_encoder",
+        "_excess",
         "_index",
         "_is_ready",
         "_marker",
@@ -82,6 +90,7 @@ class AudioSender:
         "_state",
         "_step",
         "_tail",
+        "_turns",
         "gaps",
         "octets",
         "packets",
@@ -120,7 +129,9 @@ class AudioSender:
         self._tail = 0
         self._due = 0.0  # when the next turn is
         self._slack = Slack()
-        self._ahead = 0  # steps of the pacer to be made up
+        self._excess = 0.0  # s of delay to be made up
+        self._turns = 0  # since then
+        self._earlier = 0  # steps of the pacer to be made up
         self._state: Literal["idle", "flowing", "dry"] = "idle"
         self._is_ready = False
 
@@ -139,16 +150,15 @@ class AudioSender:
         waiting = playout.queued_ms
         playout.push(chunk)
         if self._state == "flowing":
-            margin = self._due - now + waiting // FRAME_MS * FRAME_S
-            if gain := self._slack.note(margin, now):
-                self._ahead = int(gain / STEP)
+            if excess := self._slack.note(self._due - now + waiting / 1000, now):
+                self._excess, self._turns = excess, 0
         else:
             self._poke(now)
 
     def on_turn(self, now: float) -> bool:
         """The pacer's call: the next frame is due."""
         playout = self._playout
-        frame = playout.pull()
+        frame = self._pull_faster() if self._excess else playout.pull()
         if frame is None:
             goes_on = self._run_dry(now)
         else:
@@ -160,8 +170,8 @@ class AudioSender:
             self._due += FRAME_S
             if self._due <= now:  # the pacer missed turns; their phase stays
                 self._due += (int((now - self._due) / FRAME_S) + 1) * FRAME_S
-            if self._ahead:
-                self._catch_up(now)
+            if self._earlier:
+                self._come_earlier()
         if playout.events:
             self._on_played()
         return goes_on
@@ -199,26 +209,37 @@ class AudioSender:
                 self._begin(now)
             self._state = "flowing"
             self._slack.restart(now)
-            self._ahead = 0
+            self._excess, self._earlier = 0.0, 0
             self._due = self._pacer.add(self, now)
             self._emit(frame, now)
         if self._playout.events:
             self._on_played()
 
-    def _catch_up(self, now: float) -> None:
-        """Makes up delay: a second frame in this turn, or the next turn earlier."""
-        steps = min(self._ahead, PHASES)
-        if steps < PHASES:
-            self._pacer.advance(self, steps)
-            self._due -= steps * STEP
-        else:
-            frame = self._playout.pull()
-            if frame is None:
-                steps = self._ahead
-            else:
-                self._emit(frame, now)
-        self._ahead -= steps
-        self._anchor -= steps * STEP  # what is sent from now on is heard as much earlier
+    def _pull_faster(self) -> bytes | None:
+        """The next frame, now and then out of more audio than it is long.
+
+        What cannot be made up in this way, since it waits for its turn and not for other audio, is left to the pacer.
+        """
+        playout = self._playout
+        self._turns += 1
+        if self._turns % SHORTEN_EVERY:
+            return playout.pull()
+        behind = max(0, playout.queued_ms - FRAME_MS)
+        if behind >= SHORTENED_MS and self._excess * 1000 >= SHORTENED_MS:
+            frame, taken = playout.pull_shortened()
+            self._excess -= taken / BYTES_PER_S
+            return frame
+        self._earlier = max(0, min(int((self._excess - behind / 1000) / STEP), PHASES - 1))
+        self._excess = 0.0
+        return playout.pull()
+
+    def _come_earlier(self) -> None:
+        """Brings all turns from the next one on forward."""
+        gain = self._earlier * STEP
+        self._pacer.advance(self, self._earlier)
+        self._earlier = 0
+        self._due -= gain
+        self._anchor -= gain  # what is sent from now on is heard as much earlier
 
     def _begin(self, now: float) -> None:
         """A new talk spurt: its first timestamp lies as far after the last one as the pause was long."""

@@ -2,8 +2,8 @@
 
 A source that gives audio in real time and was late once (the network, a busy machine, a model that had to connect)
 stays behind by as much for the rest of its response: what waits in the queue never gets less by itself, and every frame
-comes in time by a margin that nobody needs. This notes by how much audio came before it was due, and says what can be
-made up.
+comes in time by a margin that nobody needs. This notes how long what was there would still have lasted when more came,
+and says what can be made up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PERIOD = 1.0
 KEPT = 0.005
 """s of the margin that stay: what the timers of a busy process need."""
 
-MIN_GAIN = 0.005
+MIN_GAIN = 0.010
 """s; less is not worth the unrest."""
 
 MIN_CHUNKS = 20
@@ -26,7 +26,7 @@ MAX_SPREAD = 0.1
 """s between the least and the greatest margin; a source that is faster than real time soon has more."""
 
 MAX_SLACK = 0.1
-"""s made up at once; the caller's jitter buffer has to shrink by as much."""
+"""s made up at a time, which takes more than a second."""
 
 
 class Slack:
@@ -48,7 +48,7 @@ class Slack:
         self._chunks = 0
 
     def note(self, margin: float, now: float) -> float:
-        """Takes by how much a chunk came before its first frame is due; returns how much earlier audio can be sent.
+        """Takes how long what was there would still have lasted when a chunk came; returns what can be made up.
 
         0 in most cases. What is returned is taken for done: the margins after it are measured anew.
         """

@@ -46,6 +46,8 @@ class SmsSettings(Table):
         region: ISO 3166 code of the country whose numbers are said without a country code.
         countries: where messages may go; ``region`` alone when unset.
         per_hour: messages to one number; so is ``per_day``.
+        per_call: messages that one call may send, to whatever numbers.
+        per_tenant_hour: messages of one tenant in an hour, of all its calls and to all numbers.
         max_chars: of one message.
         keep_days: how long it is known that a message was sent.
         callback_port: TCP port that ``callback_url`` leads to; needed with it, 0 takes any.
@@ -59,6 +61,8 @@ class SmsSettings(Table):
     countries: Annotated[tuple[Region, ...], Field(min_length=1, max_length=250)] | None = None
     per_hour: Annotated[int, Field(ge=1, le=1000)] = 5
     per_day: Annotated[int, Field(ge=1, le=10_000)] = 20
+    per_call: Annotated[int, Field(ge=1, le=1000)] = 5
+    per_tenant_hour: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     max_chars: Annotated[int, Field(ge=1, le=1600)] = 1600
     keep_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     callback_port: Annotated[int, Field(ge=0, le=65535)] | None = None

@@ -66,12 +66,34 @@ async def taken(bench: WorkerBench) -> int:
         return await session.scalar(select(func.count()).select_from(CellRow)) or 0
 
 
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2200-01-01"])
+async def test_a_day_beyond_all_calendars_is_a_wrong_argument(bench: WorkerBench, day: str) -> None:
+    for tool, arguments in (
+        ("find_free_times", {"day": day}),
+        ("book_appointment", {"day": day, "time": "10:00"}),
+        ("export_calendar", {"first_day": FRIDAY, "last_day": day}),
+    ):
+        with pytest.raises(RemoteError, match="must be from 1970-01-02 to 2199-12-30") as refused:
+            await bench.call(tool, {"resource_id": "home-1", **arguments})
+        assert refused.value.code == "invalid_arguments"
+
+
 async def test_free_times_are_the_working_hours_in_local_time(bench: WorkerBench) -> None:
     told = await bench.call("find_free_times", {"resource_id": "home-1", "day": FRIDAY})
     assert told["summary"] == "On Friday, November 27th 9 am, 10 am or 11 am would be possible."
     assert await free(bench) == ["09:00", "10:00", "11:00", "13:00", "14:00", "15:00", "16:00", "17:00"]
     assert await free(bench, length_min=120) == ["09:00", "10:00", "13:00", "14:00", "15:00", "16:00"]
     assert await free(bench, day="2026-11-26") == ["13:00", "14:00", "15:00", "16:00", "17:00"]
+
+
+async def test_a_call_that_books_again_gets_its_booking_and_nobody_elses(bench: WorkerBench) -> None:
+    ann = {"call_id": "rtc_1", "name": "Ann", "phone": "(510) 555-0134"}
+    first = await book(bench, **ann)
+    assert await book(bench, **ann) == first
+    for other in ({"name": "Bob"}, {"phone": "(510) 555-0135"}, {"length_min": 120}, {"name": "Bob", "length_min": 30}):
+        with pytest.raises(RemoteError, match="already taken"):
+            await book(bench, **{**ann, **other})
+    assert await taken(bench) == 12
 
 
 async def test_a_booked_time_is_told_and_no_longer_free(bench: WorkerBench) -> None:

@@ -58,12 +58,34 @@ async def test_an_address_is_the_same_in_any_case(bench: WorkerBench) -> None:
     assert (await remember(bench, email="ann.lee@example.COM"))["contact_id"] == first["contact_id"]
 
 
-async def test_what_is_new_about_a_known_contact_is_added_and_nothing_replaced(bench: WorkerBench) -> None:
+async def test_a_name_is_added_where_none_is_known_and_never_replaced(bench: WorkerBench) -> None:
     first = await remember(bench, phone=PHONES[0])
-    second = await remember(bench, phone=PHONES[1], email="ann@example.com", name="Ann")
-    third = await remember(bench, email="ann@example.com", name="Bob", phone="510 555 0199")
-    assert second == {**first, "email": "ann@example.com", "name": "Ann", "new": False}
-    assert third == second
+    second = await remember(bench, phone=PHONES[1], name="Ann")
+    third = await remember(bench, phone=PHONES[2], name="Bob")
+    assert second == third == {**first, "name": "Ann", "new": False}
+
+
+@pytest.mark.parametrize(
+    ("known", "claimed"),
+    [
+        ({"email": "ann@example.com"}, {"phone": "+15105550199"}),
+        ({"phone": "+15105550134"}, {"email": "mallory@example.com"}),
+        ({"phone": "+15105550134", "email": "ann@example.com"}, {"email": "mallory@example.com"}),
+    ],
+)
+async def test_who_knows_one_detail_of_somebody_does_not_become_them_by_telling_another(
+    bench: WorkerBench, known: dict[str, str], claimed: dict[str, str]
+) -> None:
+    first = await remember(bench, name="Ann", **known)
+    for _ in range(2):
+        second = await remember(bench, **{**known, **claimed})
+        assert second == {**first, "new": False, "unconfirmed": claimed}
+    lead = await bench.call("create_lead", {"subject": "a house", **known, **claimed})
+    assert (lead["contact_id"], lead["unconfirmed"]) == (first["contact_id"], claimed)
+    assert (await bench.call("find_contact", claimed))["found"] is False
+    [note] = (await bench.call("find_contact", known))["notes"]
+    assert "nobody has confirmed" in note
+    assert all(said in note for said in claimed.values())
 
 
 async def test_two_contacts_that_may_be_one_are_left_as_they_are(bench: WorkerBench) -> None:
@@ -72,6 +94,7 @@ async def test_two_contacts_that_may_be_one_are_left_as_they_are(bench: WorkerBe
     both = await remember(bench, phone=PHONES[0], email="ann@example.com")
     assert both["contact_id"] == one["contact_id"] != other["contact_id"]
     assert both["email"] is None
+    assert both["unconfirmed"] == {"email": "ann@example.com"}
     assert await count(bench, ContactRow) == 2
 
 
@@ -90,6 +113,7 @@ async def test_fifty_at_once_make_one_contact(database: Database, bus: Bus) -> N
         assert len({contact["contact_id"] for contact in told}) == 1
         assert sum(contact["new"] for contact in told) == 1
         assert await count(one, ContactRow) == 1
+        assert await count(one, NoteRow) <= 1, "that the address may be theirs is noted once, unless it came first"
 
 
 async def test_tenants_have_their_own_contacts(bench: WorkerBench) -> None:

@@ -156,6 +156,38 @@ async def test_a_number_gets_so_many_messages_an_hour_and_a_day(opened: Open, cl
     await send(bench)
 
 
+def numbers(count: int) -> list[str]:
+    return [f"+1510555{1000 + number}" for number in range(count)]
+
+
+async def test_a_call_sends_so_many_messages_whatever_numbers_it_names(opened: Open, clock: Clock) -> None:
+    bench = await opened(per_call=3)
+    for phone in numbers(3):
+        await send(bench, phone, call_id="rtc_1")
+    clock.now += timedelta(hours=2)
+    for tool, more in (("send_message", {"text": "Hi"}), ("send_reminder", {"day": "2098-12-24", "time": "10:00"})):
+        with pytest.raises(RemoteError, match="No more text messages can be sent in this call") as refused:
+            await bench.call(tool, {"phone": PHONE, **more}, call_id="rtc_1")
+        assert refused.value.code == "tool_failed"
+    await send(bench, call_id="rtc_2")
+    await send(bench, call_id="rtc_1", tenant="other")
+
+
+async def test_all_calls_of_a_tenant_send_so_many_messages_an_hour(opened: Open, clock: Clock) -> None:
+    bench = await opened(per_tenant_hour=4)
+    outcomes = await asyncio.gather(
+        *(send(bench, phone, call_id=f"rtc_{phone}") for phone in numbers(9)), return_exceptions=True
+    )
+    assert sum(isinstance(one, dict) for one in outcomes) == 4
+    refused = {str(one) for one in outcomes if isinstance(one, RemoteError)}
+    assert refused == {
+        "Too many text messages were sent in the last hour. Tell the caller now, or offer to send it later."
+    }
+    await send(bench, tenant="other")
+    clock.now += timedelta(minutes=61)
+    await send(bench)
+
+
 async def test_of_many_at_once_no_more_than_allowed_get_through(opened: Open) -> None:
     bench = await opened(per_hour=3)
     outcomes = await asyncio.gather(*(send(bench) for _ in range(12)), return_exceptions=True)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from perhop.config import Settings
 from perhop.tools.bus import Consumer, Message
@@ -14,6 +14,7 @@ from perhop.tools.guard import Guard
 from perhop.workers.audit.book import read, record
 from perhop.workers.audit.tables import SCHEMA
 from perhop.workers.call_events import EventReader, every_call
+from perhop.workers.days import Moment
 from perhop.workers.sdk import Site, Worker, WorkerContext
 
 __all__ = ["make_worker"]
@@ -60,8 +61,8 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
     async def audit_trail(
         call_id: CallId | None = None,
         what: What | None = None,
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         after: Annotated[int, Field(ge=0)] = 0,
         *,
         context: WorkerContext,

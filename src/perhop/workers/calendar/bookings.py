@@ -52,7 +52,7 @@ async def book(session: AsyncSession, booking: BookingRow) -> BookingRow:
     """Adds a booking; its id is made here.
 
     Returns:
-        The booking, or the one that the same call already has at this time.
+        The booking, or the same one that the same call already has: at this time, as long, and for the same person.
 
     Raises:
         TakenError: the time is taken; nothing was written.
@@ -68,7 +68,11 @@ async def book(session: AsyncSession, booking: BookingRow) -> BookingRow:
                 BookingRow.tenant == booking.tenant,
                 BookingRow.resource == booking.resource,
                 BookingRow.starts_at == booking.starts_at,
+                BookingRow.ends_at == booking.ends_at,
                 BookingRow.call_id == booking.call_id,
+                # One call may book for several people: what is Ann's is taken for Bob.
+                BookingRow.name.is_not_distinct_from(booking.name),
+                BookingRow.phone.is_not_distinct_from(booking.phone),
                 BookingRow.state == "booked",
             )
         )

@@ -16,6 +16,7 @@ from perhop.workers.calendar import bookings, ical
 from perhop.workers.calendar.hours import Resource
 from perhop.workers.calendar.saying import some_times, why_no_day, why_no_time
 from perhop.workers.calendar.tables import BookingRow
+from perhop.workers.days import Day
 from perhop.workers.phones import normalise
 from perhop.workers.sdk import WorkerContext
 
@@ -28,7 +29,7 @@ MAX_LISTED = 20
 MAX_EXPORTED = 500
 
 BookingId = Annotated[str, Field(pattern=r"^[0-9]{8}$"), Slot(prompt="What is the number of the booking?")]
-Day = Annotated[dt.date, Slot(prompt="On which day?")]
+OnDay = Annotated[Day, Slot(prompt="On which day?")]
 Length = Annotated[int, Field(ge=5, le=720, multiple_of=5), Slot(prompt="How many minutes do you need?")]
 Name = Annotated[str, Field(min_length=1, max_length=100), Slot(prompt="Under which name?")]
 Note = Annotated[str, Field(max_length=500), Slot(prompt="What should I note?")]
@@ -56,7 +57,7 @@ class Diary:
         self._wall = wall
 
     async def find_free_times(
-        self, resource_id: ResourceId, day: Day, length_min: Length | None = None, *, context: WorkerContext
+        self, resource_id: ResourceId, day: OnDay, length_min: Length | None = None, *, context: WorkerContext
     ) -> dict[str, object]:
         """Tells when something is free on a day.
 
@@ -89,7 +90,7 @@ class Diary:
     async def book_appointment(
         self,
         resource_id: ResourceId,
-        day: Day,
+        day: OnDay,
         time: Time,
         name: Name | None = None,
         phone: Phone | None = None,
@@ -134,7 +135,7 @@ class Diary:
         return _told(resource, booking)
 
     async def reschedule_appointment(
-        self, booking_id: BookingId, day: Day, time: Time, *, context: WorkerContext
+        self, booking_id: BookingId, day: OnDay, time: Time, *, context: WorkerContext
     ) -> dict[str, object]:
         """Moves a booking to another time.
 
@@ -197,8 +198,8 @@ class Diary:
     async def export_calendar(
         self,
         resource_id: ResourceId,
-        first_day: Annotated[dt.date, Slot(prompt="From which day on?")],
-        last_day: Annotated[dt.date, Slot(prompt="Up to which day?")],
+        first_day: Annotated[Day, Slot(prompt="From which day on?")],
+        last_day: Annotated[Day, Slot(prompt="Up to which day?")],
         *,
         context: WorkerContext,
     ) -> dict[str, Any]:

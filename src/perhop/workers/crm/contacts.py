@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from perhop.errors import PerhopError
@@ -17,7 +16,7 @@ from perhop.tools.errors import ToolError
 from perhop.workers.crm.tables import ContactRow
 from perhop.workers.phones import normalise
 
-__all__ = ["Reach", "find", "find_or_create", "reach"]
+__all__ = ["Reach", "find", "find_or_create", "reach", "unconfirmed"]
 
 MAX_EMAIL = 254
 
@@ -66,7 +65,12 @@ async def find(session: AsyncSession, tenant: str, by: Reach) -> ContactRow | No
 async def find_or_create(
     session: AsyncSession, tenant: str, by: Reach, *, name: str | None, now: datetime
 ) -> tuple[ContactRow, bool]:
-    """The contact, and whether it is new. What is not yet known of one that is there is added, nothing is replaced."""
+    """The contact, and whether it is new.
+
+    Of one that is there a name is added where none is known, and nothing is replaced. How it is reached stays as it is:
+    whoever knows somebody's address is not yet that person, and must not become it by telling another number; see
+    :func:`unconfirmed`.
+    """
     insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     values = {"tenant": tenant, "name": name, "phone": by.phone, "email": by.email}
     statement = insert(ContactRow).values(**values, created_at=now, updated_at=now)
@@ -77,23 +81,16 @@ async def find_or_create(
             return await session.get_one(ContactRow, added), True
         contact = await find(session, tenant, by)
         if contact is not None:
-            await _complete(session, contact, by, name=name, now=now)
+            if contact.name is None and name is not None:
+                contact.name, contact.updated_at = name, now
             return contact, False
     raise PerhopError("a contact appears and disappears")
 
 
-async def _complete(session: AsyncSession, contact: ContactRow, by: Reach, *, name: str | None, now: datetime) -> None:
-    known = {"name": name, "phone": by.phone, "email": by.email}
-    for field, value in known.items():
-        if value is None or getattr(contact, field) is not None:
-            continue
-        try:
-            async with session.begin_nested():
-                setattr(contact, field, value)
-                contact.updated_at = now
-        except IntegrityError:
-            # Somebody else's: two contacts that may be one person are left to people.
-            await session.refresh(contact)
+def unconfirmed(contact: ContactRow, by: Reach) -> dict[str, str]:
+    """What a caller said of how this contact is reached, and the contact does not have: ``phone`` and ``email``."""
+    told = {"phone": by.phone, "email": by.email}
+    return {field: said for field, said in told.items() if said is not None and said != getattr(contact, field)}
 
 
 def _conditions(by: Reach) -> list[ColumnElement[bool]]:

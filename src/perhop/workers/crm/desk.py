@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from perhop.tools.errors import ToolError
 from perhop.tools.schema import Slot
-from perhop.workers.crm.contacts import find, find_or_create, reach
+from perhop.workers.crm.contacts import Reach, find, find_or_create, reach, unconfirmed
 from perhop.workers.crm.tables import ContactRow, LeadRow, NoteRow
 from perhop.workers.crm.telling import Telling
 from perhop.workers.sdk import WorkerContext
@@ -19,6 +19,8 @@ from perhop.workers.sdk import WorkerContext
 __all__ = ["Desk"]
 
 MAX_LISTED = 20
+
+_CALLED = {"phone": "phone number", "email": "e-mail address"}
 
 ContactId = Annotated[int, Field(ge=1, le=2**31 - 1), Slot(prompt="Which contact do you mean?")]
 Email = Annotated[str, Field(min_length=3, max_length=254), Slot(prompt="What is your e-mail address?")]
@@ -86,13 +88,15 @@ class Desk:
     ) -> dict[str, object]:
         """Finds the contact with this phone number or e-mail address, or makes a new one.
 
+        A known contact keeps the number and the address it has; others are noted for people to confirm.
+
         Args:
             name: The name.
             phone: The phone number.
             email: The e-mail address.
         """
-        contact, new = await self._contact(name, phone, email, context)
-        return {**_told(contact), "new": new}
+        contact, new, claimed = await self._contact(name, phone, email, context)
+        return {**_told(contact), "new": new, "unconfirmed": claimed}
 
     async def create_lead(
         self,
@@ -113,7 +117,7 @@ class Desk:
             email: The e-mail address.
             details: All that matters.
         """
-        contact, _ = await self._contact(name, phone, email, context)
+        contact, _, claimed = await self._contact(name, phone, email, context)
         lead = LeadRow(
             tenant=context.tenant,
             contact=contact.id,
@@ -124,10 +128,9 @@ class Desk:
         )
         context.session.add(lead)
         await context.session.flush()
-        self._tell(
-            "lead.created", {"lead_id": lead.id, "subject": subject, "details": details, **_told(contact)}, context
-        )
-        return {"lead_id": lead.id, "subject": subject, **_told(contact)}
+        told = {"lead_id": lead.id, "subject": subject, **_told(contact), "unconfirmed": claimed}
+        self._tell("lead.created", {**told, "details": details}, context)
+        return told
 
     async def add_note(self, contact_id: ContactId, text: Text, *, context: WorkerContext) -> dict[str, object]:
         """Notes something about a contact.
@@ -141,22 +144,43 @@ class Desk:
         )
         if contact is None:
             raise ToolError("There is no contact with this number. Find or remember the contact first.")
-        note = NoteRow(
-            tenant=context.tenant, contact=contact.id, text=text, call_id=context.call_id, created_at=self._wall()
-        )
-        context.session.add(note)
-        await context.session.flush()
-        self._tell("note.created", {"note_id": note.id, "contact_id": contact.id, "text": text}, context)
+        note = await self._note(contact.id, text, context)
         return {"note_id": note.id, "contact_id": contact.id}
 
     async def _contact(
         self, name: str | None, phone: str | None, email: str | None, context: WorkerContext
-    ) -> tuple[ContactRow, bool]:
+    ) -> tuple[ContactRow, bool, dict[str, str]]:
         by = reach(phone, email, region=self._region)
         contact, new = await find_or_create(context.session, context.tenant, by, name=name, now=self._wall())
         if new:
             self._tell("contact.created", _told(contact), context)
-        return contact, new
+        return contact, new, await self._claim(contact, by, context)
+
+    async def _claim(self, contact: ContactRow, by: Reach, context: WorkerContext) -> dict[str, str]:
+        """Notes, once, what the caller said of how the contact is reached and the contact does not have."""
+        claimed = unconfirmed(contact, by)
+        if claimed:
+            # Whoever notes the same at this moment is waited for.
+            await context.session.refresh(contact, with_for_update=True)
+        for field, said in claimed.items():
+            text = f"A caller gave another {_CALLED[field]}, which nobody has confirmed: {said}"
+            known = await context.session.scalar(
+                select(NoteRow.id).where(
+                    NoteRow.tenant == context.tenant, NoteRow.contact == contact.id, NoteRow.text == text
+                )
+            )
+            if known is None:
+                await self._note(contact.id, text, context)
+        return claimed
+
+    async def _note(self, contact: int, text: str, context: WorkerContext) -> NoteRow:
+        note = NoteRow(
+            tenant=context.tenant, contact=contact, text=text, call_id=context.call_id, created_at=self._wall()
+        )
+        context.session.add(note)
+        await context.session.flush()
+        self._tell("note.created", {"note_id": note.id, "contact_id": contact, "text": text}, context)
+        return note
 
     def _tell(self, kind: str, data: dict[str, object], context: WorkerContext) -> None:
         if self._telling is not None:

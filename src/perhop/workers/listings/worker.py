@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import replace
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from perhop.tools.errors import ToolError
 from perhop.tools.function import FunctionTool
 from perhop.tools.guard import Guard
 from perhop.tools.schema import Slot
+from perhop.workers.days import Day
 from perhop.workers.listings.homes import Home, Query, Source, terms
 from perhop.workers.listings.local import LocalSource
 from perhop.workers.listings.reso import ResoSource
@@ -71,7 +71,7 @@ def make_worker(settings: Settings, guard: Guard) -> Worker:
         min_price: Annotated[Money, Slot(prompt="What is the least you would pay?")] | None = None,
         bathrooms: Bathrooms | None = None,
         kind: Kind | None = None,
-        move_in: Annotated[dt.date, Slot(prompt="When would you like to move in?")] | None = None,
+        move_in: Annotated[Day, Slot(prompt="When would you like to move in?")] | None = None,
         features: Annotated[str, Field(max_length=200), Slot(prompt="What should it have?")] | None = None,
         page: Page = 1,
         *,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from perhop.config.sms import SmsSettings
 from perhop.tools.errors import ToolError
 from perhop.workers.sms.states import State, later
 from perhop.workers.sms.tables import MessageRow, OptOutRow
@@ -15,33 +16,43 @@ __all__ = ["advance", "check_allowed", "is_opted_out", "opt_in", "opt_out", "pru
 
 _BATCH = 1_000
 
+_NUMBER = "This number already got as many messages as we may send. Try again later."
+_CALL = "No more text messages can be sent in this call. Tell the caller what you wanted to write."
+_TENANT = "Too many text messages were sent in the last hour. Tell the caller now, or offer to send it later."
+
 
 async def check_allowed(
-    session: AsyncSession, *, tenant: str, sender: str, phone: str, per_hour: int, per_day: int, now: datetime
+    session: AsyncSession,
+    *,
+    tenant: str,
+    call_id: str,
+    sender: str,
+    phone: str,
+    limits: SmsSettings,
+    now: datetime,
 ) -> None:
-    """Nothing, if this number may get one more message.
+    """Nothing, if this call may send this number one more message.
 
     Raises:
-        ToolError: it wants none, or had too many.
+        ToolError: the number wants none, or had too many; the call, or all calls of the tenant, sent too many.
     """
     if session.get_bind().dialect.name == "postgresql":
         # Two at once must not both be the last one allowed. On SQLite a transaction that writes is alone anyway.
-        key = f"sms {tenant} {phone}"
-        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"sms {tenant}"})
     if await is_opted_out(session, sender=sender, phone=phone):
         raise ToolError("This number does not want text messages. They can allow them again by sending us START.")
-    for hours, limit in ((1, per_hour), (24, per_day)):
-        count = await session.scalar(
-            select(func.count())
-            .select_from(MessageRow)
-            .where(
-                MessageRow.tenant == tenant,
-                MessageRow.phone == phone,
-                MessageRow.created_at > now - timedelta(hours=hours),
-            )
-        )
-        if (count or 0) >= limit:
-            raise ToolError("This number already got as many messages as we may send. Try again later.")
+    to, by = MessageRow.phone == phone, MessageRow.call_id == call_id
+    for conditions, hours, limit, reason in (
+        ((to,), 1, limits.per_hour, _NUMBER),
+        ((to,), 24, limits.per_day, _NUMBER),
+        ((by,), None, limits.per_call, _CALL),
+        ((), 1, limits.per_tenant_hour, _TENANT),
+    ):
+        since = () if hours is None else (MessageRow.created_at > now - timedelta(hours=hours),)
+        counted = select(MessageRow.id).where(MessageRow.tenant == tenant, *conditions, *since).limit(limit)
+        # No more is counted than matters.
+        if (await session.scalar(select(func.count()).select_from(counted.subquery())) or 0) >= limit:
+            raise ToolError(reason)
 
 
 async def is_opted_out(session: AsyncSession, *, sender: str, phone: str) -> bool:

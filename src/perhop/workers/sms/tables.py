@@ -34,7 +34,12 @@ class MessageRow(_Base):
     """
 
     __tablename__ = "sms_messages"
-    __table_args__ = (Index(None, "tenant", "phone", "created_at"), Index(None, "created_at"))
+    __table_args__ = (
+        Index(None, "tenant", "phone", "created_at"),
+        Index(None, "created_at"),
+        Index(None, "tenant", "call_id"),
+        Index(None, "tenant", "created_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(128))

@@ -17,6 +17,7 @@ from perhop.text.verbalise import say_date, say_time
 from perhop.tools.errors import ToolError
 from perhop.tools.guard import Guard
 from perhop.tools.schema import Slot
+from perhop.workers.days import Day
 from perhop.workers.phones import normalise, textable
 from perhop.workers.sdk import Site, Worker, WorkerContext
 from perhop.workers.sdk.http import LocalServer
@@ -39,7 +40,7 @@ Phone = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=1600, pattern=r"^[^\x00]+$"), Slot(prompt="What should it say?")]
 MessageId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), Slot(prompt="Which message do you mean?")]
-Day = Annotated[dt.date, Slot(prompt="On which day is it?")]
+OnDay = Annotated[Day, Slot(prompt="On which day is it?")]
 Time = Annotated[dt.time, Slot(prompt="At what time is it?")]
 About = Annotated[
     str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$"), Slot(prompt="What should I remind you of?")
@@ -75,13 +76,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         if len(text) > own.max_chars:
             raise ToolError(f"A text message has at most {own.max_chars} characters. Make it shorter.")
         await check_allowed(
-            context.session,
-            tenant=context.tenant,
-            sender=sender,
-            phone=to,
-            per_hour=own.per_hour,
-            per_day=own.per_day,
-            now=at,
+            context.session, tenant=context.tenant, call_id=context.call_id, sender=sender, phone=to, limits=own, now=at
         )
         key = context.effects.add("sms", {"to": to, "from": sender, "text": text}, due_at=due_at)
         context.session.add(
@@ -121,7 +116,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         say="You will get a reminder on the phone that ends in {ending:digits}.",
     )
     async def send_reminder(
-        phone: Phone, day: Day, time: Time, about: About = "your appointment", *, context: WorkerContext
+        phone: Phone, day: OnDay, time: Time, about: About = "your appointment", *, context: WorkerContext
     ) -> dict[str, object]:
         """Reminds somebody of an appointment by text message, the day before or as the office has it.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 import structlog
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from perhop.config import Settings
 from perhop.store import StoreDownError
@@ -17,6 +17,7 @@ from perhop.tools.bus.seldom import Seldom
 from perhop.tools.errors import ToolError
 from perhop.tools.guard import Guard
 from perhop.workers.call_events import EventReader, every_call
+from perhop.workers.days import Moment
 from perhop.workers.sdk import Site, Worker, WorkerContext
 from perhop.workers.transcript.book import forget, note, prune, read, search, words_of
 from perhop.workers.transcript.formats import as_json, as_text, as_vtt
@@ -110,8 +111,8 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
     async def search_transcripts(
         words: Annotated[str, Field(min_length=1, max_length=300)],
         role: Literal["caller", "agent"] | None = None,
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         page: Annotated[int, Field(ge=1, le=500)] = 1,
         *,
         context: WorkerContext,

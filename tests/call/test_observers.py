@@ -108,6 +108,7 @@ def watched() -> Iterator[Watched]:
         it.observers.reconnected(it.call, seconds=0.4, attempts=2)
         it.observers.failed_over(it.call, "other")
         it.observers.resumed(it.call, seconds=3.0)
+        it.observers.audio_lost(it.call, seconds=1.5)
         it.call.hang_up(EndReason.API_HANGUP)
         whole.append(it)
 
@@ -124,6 +125,7 @@ def test_calls_and_what_happens_in_them_are_counted(watched: Watched) -> None:
     assert watched.figure("perhop_reconnects_total") == 1
     assert watched.figure("perhop_failovers_total", model="other") == 1
     assert watched.figure("perhop_resumes_total") == 1
+    assert watched.figure("perhop_caller_audio_lost_seconds_total") == 1.5
     assert watched.figure("perhop_tokens_total", model="priced", kind="input_text") == 5
     assert watched.figure("perhop_cost_total", model="priced") == 0.25
     assert watched.figure("perhop_first_audio_seconds_count") == 1
@@ -154,7 +156,7 @@ def test_a_call_is_a_span_and_so_are_its_turns_and_tools(watched: Watched) -> No
     assert 0 < turn.end_time - turn.start_time < 10e9
     assert ran.attributes["perhop.tool"] == "find"
     happened = {event.name for event in call.events}
-    assert {"renewed", "reconnected", "failed_over", "resumed", "used", "error"} <= happened
+    assert {"renewed", "reconnected", "failed_over", "resumed", "audio_lost", "used", "error"} <= happened
 
 
 def test_nothing_that_was_said_is_counted_or_traced(watched: Watched) -> None:

@@ -268,6 +268,11 @@ class Call:
         self.conversation.rejoined(rejoin)
         self._observer.reconnected(self, seconds=rejoin.seconds, attempts=rejoin.attempts)
 
+    def on_audio_lost(self, ms: int) -> None:
+        """The model will never hear this much of the caller."""
+        self._log.warning("caller audio lost while there was no model session", ms=ms)
+        self._observer.audio_lost(self, seconds=ms / 1000)
+
     def on_waiting(self) -> None:
         """There has been no model session for a while."""
         self._log.warning("no model session yet")

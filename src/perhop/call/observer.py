@@ -99,6 +99,9 @@ class CallObserver:
     def resumed(self, call: Call, *, seconds: float) -> None:
         """A caller who was lost is back, so long after."""
 
+    def audio_lost(self, call: Call, *, seconds: float) -> None:
+        """So much of the caller's audio was more than is kept while there is no model session."""
+
     def used(self, call: Call, usage: Usage) -> None:
         """A response told what it used."""
 
@@ -156,6 +159,10 @@ class Observers(CallObserver):
     def resumed(self, call: Call, *, seconds: float) -> None:
         for each in self._all:
             each.resumed(call, seconds=seconds)
+
+    def audio_lost(self, call: Call, *, seconds: float) -> None:
+        for each in self._all:
+            each.audio_lost(call, seconds=seconds)
 
     def used(self, call: Call, usage: Usage) -> None:
         for each in self._all:

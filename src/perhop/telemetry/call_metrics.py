@@ -90,6 +90,11 @@ class CallFigures:
             "perhop_failovers", "Times another configured model took over, by that model.", ["model"], registry=registry
         )
         self._resumes = Counter("perhop_resumes", "Lost callers who came back in time.", registry=registry)
+        self._audio_lost = Counter(
+            "perhop_caller_audio_lost_seconds",
+            "Caller audio that was more than is kept while there is no model session.",
+            registry=registry,
+        )
         self._tokens = Counter("perhop_tokens", "Tokens used.", ["model", "kind"], registry=registry)
         self._cost = Counter("perhop_cost", "Money used, in the price table's currency.", ["model"], registry=registry)
 
@@ -123,6 +128,10 @@ class CallFigures:
     def resume(self) -> None:
         """A lost caller is back."""
         self._resumes.inc()
+
+    def audio_lost(self, seconds: float) -> None:
+        """No model hears this much of a caller."""
+        self._audio_lost.inc(seconds)
 
     def usage(self, model: str, tokens: Mapping[str, int], cost: float | None) -> None:
         """A response used this."""

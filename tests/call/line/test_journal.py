@@ -95,7 +95,19 @@ def test_a_gap_is_kept_whole_up_to_the_limit() -> None:
     assert frames(kept) == list(range(10))
     hear(kept, 10, 30)
     assert frames(kept) == list(range(10, 30))
-    assert kept.lost_ms == 200
+    assert kept.take_lost_ms() == 200
+    assert kept.take_lost_ms() == 0, "told once"
+
+
+def test_what_was_heard_is_not_lost_however_long_it_was() -> None:
+    kept = journal(tail_s=0.1, max_s=0.4)
+    kept.speech_started(0)
+    hear(kept, 0, 60)
+    kept.speech_stopped(55 * FRAME)
+    kept.observe(InputAudioBufferCommitted(event_id="e", item_id="u"))
+    kept.observe(added("u"))
+    kept.gap(True)
+    assert kept.take_lost_ms() == 0
 
 
 def test_nothing_is_kept_of_a_model_that_cannot_be_lost() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from structlog.testing import capture_logs
 from tests.call.helpers import Caller, counting_ids
 from tests.virtual_time import run_virtual
 
@@ -15,9 +16,10 @@ from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason, ModelSink
 from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager
+from perhop.call.observer import CallObserver
 from perhop.models.scripted import ScriptedModel
 from perhop.models.steps import Step, call, error, in_turn, say
-from perhop.realtime.events import ConversationItemCreate, ResponseCreate, SessionUpdate
+from perhop.realtime.events import ConversationItemCreate, ResponseCreate, ResponseDone, ServerEvent, SessionUpdate
 from perhop.realtime.items import ContentPart, FunctionCallOutputItem, MessageItem
 from perhop.realtime.session import SessionConfig
 from perhop.tools.runner import ToolRunner
@@ -50,7 +52,16 @@ class Fragile(ScriptedModel):
 class Desk:
     """A call, and every model session it has."""
 
-    def __init__(self, *responses: list[Step], remote: bool = True, tools: dict[str, Tool] | None = None) -> None:
+    def __init__(
+        self,
+        *responses: list[Step],
+        remote: bool = True,
+        tools: dict[str, Tool] | None = None,
+        caller: Caller | None = None,
+        cap_s: float | None = None,
+        gap_audio_s: float = 60.0,
+        observer: CallObserver | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         script = in_turn(*responses, then=[say("Yes?", ms=200)])
         self.models: list[Fragile] = []
@@ -58,7 +69,7 @@ class Desk:
         self.lasts_s: float | None = None
 
         def open_model() -> Fragile:
-            model = Fragile(script, clock=loop.time, wall=loop.time)
+            model = Fragile(script, clock=loop.time, wall=loop.time, session_cap_s=cap_s)
             model.broken, model.lasts_s = self.broken, self.lasts_s
             self.models.append(model)
             return model
@@ -67,12 +78,13 @@ class Desk:
             {"a": ModelKind(open_model, name="a", remote=remote)},
             ToolRunner(),
             resume_window_s=60.0,
-            policy=LinePolicy(rng=random.Random(1)),
+            policy=LinePolicy(rng=random.Random(1), gap_audio_s=gap_audio_s),
+            observer=observer,
             clock=loop.time,
             wall=loop.time,
             new_id=counting_ids(),
         )
-        self.caller = Caller()
+        self.caller = caller or Caller()
         agent = Agent(name="x", model="a", tools=tools or {})
         self.call: Call = manager.start(self.caller, agent=agent, session={}, tenant="t")
         self.call.on_caller_ready()
@@ -163,6 +175,67 @@ def test_who_was_lost_while_speaking_is_not_waited_for_to_fall_silent(remote: bo
         assert isinstance(last[0], FunctionCallOutputItem)
         assert isinstance(last[1], MessageItem)
         assert last[1].text() == "It is there."
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["in the takeover", "in the gap"])
+def test_a_call_that_ends_in_the_middle_of_a_takeover_leaves_no_session(ready: bool) -> None:
+    class Impatient(Caller):
+        """Hangs up as soon as an answer is cut off."""
+
+        def send(self, event: ServerEvent) -> None:
+            super().send(event)
+            if isinstance(event, ResponseDone) and event.response.status == "failed":
+                assert isinstance(self.sink, Call)
+                self.sink.hang_up(EndReason.CALLER_HANGUP)
+
+    async def scenario() -> None:
+        desk = Desk([say("A very long story.", ms=30_000, pace=1.0)], caller=Impatient(), cap_s=10.0)
+        desk.ask("tell me")
+        if ready:
+            await asyncio.sleep(20)
+            assert len(desk.models) == 2, "it was prepared, and the takeover was forced"
+        else:
+            await asyncio.sleep(1)
+            desk.models[0].kill()
+            await asyncio.sleep(20)
+        assert desk.call.ended is EndReason.CALLER_HANGUP
+        assert desk.open == 0
+        assert desk.call.model_sessions == 0
+
+    run_virtual(scenario())
+
+
+def test_audio_beyond_the_limit_is_not_lost_in_silence() -> None:
+    class Told(CallObserver):
+        """Remembers what was lost."""
+
+        def __init__(self) -> None:
+            self.lost: list[float] = []
+
+        def audio_lost(self, call: Call, *, seconds: float) -> None:
+            self.lost.append(seconds)
+
+    async def scenario() -> None:
+        told = Told()
+        desk = Desk(gap_audio_s=2.0, observer=told)
+        await asyncio.sleep(1)
+        desk.broken = True
+        desk.models[0].kill()
+        with capture_logs() as logs:
+            for _ in range(250):
+                desk.call.on_caller_audio(LOUD)
+                await asyncio.sleep(0.02)
+            assert told.lost == []
+            desk.broken = False
+            await asyncio.sleep(5)
+        [lost] = told.lost
+        assert 2.9 <= lost <= 3.1, "five seconds were said, two are kept"
+        assert sum(len(audio) for audio in desk.models[-1].record.committed.values()) == 0
+        assert desk.models[-1].record.appended == 2 * 48_000
+        assert [line["ms"] for line in logs if "audio lost" in line["event"]] == [round(lost * 1000)]
+        assert desk.call.ended is None
 
     run_virtual(scenario())
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import structlog
 
+from perhop.call.history import MAX_ITEMS
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason, ModelLeg
 from perhop.call.line.activity import Activity
@@ -37,6 +38,12 @@ from perhop.telemetry.call_metrics import known_code
 __all__ = ["Epoch", "EpochSink"]
 
 _log = structlog.get_logger(__name__)
+
+MAX_OWN = 2 * MAX_ITEMS
+"""Events of ours that a model may leave unanswered; a whole history and its revision are fewer."""
+
+_Answer = tuple[str, str]
+"""Type of a server event, and the item it is about."""
 
 
 class EpochSink(Protocol):
@@ -85,8 +92,8 @@ class Epoch:
     rebuilt: dict[str, Item] = field(default_factory=dict)
     leg: ModelLeg = field(init=False)
     _retired: bool = False
-    _own: set[str] = field(default_factory=set)
-    _expected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _own: dict[str, set[_Answer]] = field(default_factory=dict)
+    _owed: dict[_Answer, deque[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.leg = self.kind.open()
@@ -127,8 +134,7 @@ class Epoch:
         if config is self.config:
             return
         self.config = config
-        self._expected["session.updated", ""] += 1
-        self._send(SessionUpdate(session=_changeable(config)))
+        self._send(SessionUpdate(session=_changeable(config)), ("session.updated", ""))
 
     def catch_up(self, history: list[Item]) -> None:
         """Makes the conversation of a session that is being prepared what the call's is."""
@@ -188,7 +194,9 @@ class Epoch:
             case SessionUpdated():
                 return self._take(event.type, "")
             case ErrorEvent() if event.error.event_id in self._own:
-                self._own.discard(event.error.event_id)
+                for name, item_id in self._settle(event.error.event_id):
+                    if name == "conversation.item.added":
+                        self.rebuilt.pop(item_id, None)
                 code = known_code(event.error.code or "")
                 _log.warning("a model session does not take what it is told of the conversation", code=code)
                 return True
@@ -196,26 +204,46 @@ class Epoch:
                 return False
 
     def _take(self, name: str, item_id: str) -> bool:
-        if not self._expected[name, item_id]:
+        answer = (name, item_id)
+        waiting = self._owed.get(answer)
+        if waiting is None:
             return False
-        self._expected[name, item_id] -= 1
+        event_id = waiting.popleft()
+        if not waiting:
+            del self._owed[answer]
+        rest = self._own[event_id]
+        rest.discard(answer)
+        if not rest:
+            del self._own[event_id]
         return True
+
+    def _settle(self, event_id: str) -> set[_Answer]:
+        """Waits no more for answers to this event of ours; returns those that had not come."""
+        answers = self._own.pop(event_id, set())
+        for answer in answers:
+            waiting = self._owed[answer]
+            waiting.remove(event_id)
+            if not waiting:
+                del self._owed[answer]
+        return answers
 
     def _remember(self, item: Item, previous_item_id: str | None) -> None:
         item_id = item.id or ""
         self.rebuilt[item_id] = item
-        for name in ("conversation.item.added", "conversation.item.done"):
-            self._expected[name, item_id] += 1
-        self._send(ConversationItemCreate(item=cast("ClientItem", item), previous_item_id=previous_item_id))
+        create = ConversationItemCreate(item=cast("ClientItem", item), previous_item_id=previous_item_id)
+        self._send(create, ("conversation.item.added", item_id), ("conversation.item.done", item_id))
 
     def _forget(self, item_id: str) -> None:
         del self.rebuilt[item_id]
-        self._expected["conversation.item.deleted", item_id] += 1
-        self._send(ConversationItemDelete(item_id=item_id))
+        self._send(ConversationItemDelete(item_id=item_id), ("conversation.item.deleted", item_id))
 
-    def _send(self, event: ClientEvent) -> None:
+    def _send(self, event: ClientEvent, *answers: _Answer) -> None:
         event_id = self.new_id("event_")
-        self._own.add(event_id)
+        self._own[event_id] = set(answers)
+        for answer in answers:
+            self._owed.setdefault(answer, deque()).append(event_id)
+        if len(self._own) > MAX_OWN:
+            self._settle(next(iter(self._own)))
         self.leg.send(event.model_copy(update={"event_id": event_id}))
 
 

@@ -65,6 +65,9 @@ class LineHost(ModelSink, Protocol):
             session: what is in force now, where that is not what was: another agent's session, or another model's.
         """
 
+    def on_audio_lost(self, ms: int) -> None:
+        """So much of what the caller said while there was no session was more than is kept, and nobody hears it."""
+
     def on_waiting(self) -> None:
         """There has been no session for a while; the caller should be told to wait."""
 

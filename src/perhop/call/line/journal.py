@@ -49,12 +49,11 @@ class Journal:
 
     Attributes:
         position: where the next caller audio goes.
-        lost_ms: caller audio that did not fit.
     """
 
     def __init__(self, *, keep: bool, tail_s: float, max_s: float) -> None:
         self.position = 0
-        self.lost_ms = 0
+        self._given_up = 0
         self._keep = keep
         self._tail = int(tail_s * 1000) * BYTES_PER_MS
         self._max = int(max_s * 1000) * BYTES_PER_MS
@@ -178,6 +177,11 @@ class Journal:
         """Position of the first audio that is kept."""
         return next((entry[0] for entry in self._entries if isinstance(entry, tuple)), self.position)
 
+    def take_lost_ms(self) -> int:
+        """How much did not fit that a successor would have to hear, ms; once."""
+        lost, self._given_up = self._given_up // BYTES_PER_MS, 0
+        return lost
+
     def replay(self) -> Iterator[tuple[int, bytes] | ClientEvent]:
         """All of it in order: audio with its position, events as they were."""
         return iter(list(self._entries))
@@ -199,7 +203,7 @@ class Journal:
             keep_from = max(self._settled, self.position - self._tail)
         self._drop_before(keep_from)
         if self._held > self._max:
-            self.lost_ms += (self._held - self._max) // BYTES_PER_MS
+            self._given_up += self._held - self._max
             self._drop_before(self.position - self._max)
 
     def _drop_before(self, position: int) -> None:
@@ -232,6 +236,7 @@ class Journal:
         self._entries = kept
 
     def _settle_before(self, position: int) -> None:
+        self._given_up = 0  # the oldest is given up, so that is what was settled first
         self._settled = max(self._settled, position)
         self._drop_before(self._settled)
 

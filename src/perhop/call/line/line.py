@@ -165,9 +165,13 @@ class ModelLine:
 
     def close(self) -> None:
         """Ends whatever session there is; idempotent."""
+        if self._closed:
+            return
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._current is None:
+            self._tell_lost()
         self._leave(self._current)
 
     # -- from the sessions --------------------------------------------------------------------------------------------
@@ -298,8 +302,15 @@ class ModelLine:
         session = self._books.hand_over(following, self._host.history, self._clock(), moved=why == "failover")
         gap_s = self._recovery.in_force(self._clock())
         _log.info("model session in force", why=why, model=self.model, epoch=following.number, gap_ms=int(gap_s * 1e3))
+        self._tell_lost()
         self._host.on_session_replaced(why, epoch=following.number, lost=lost, gap_s=gap_s, session=session)
         self._arm()
+
+    def _tell_lost(self) -> None:
+        """What could not be kept of the caller's words is not lost in silence."""
+        lost_ms = self._journal.take_lost_ms()
+        if lost_ms:
+            self._host.on_audio_lost(lost_ms)
 
     def _begin_gap(self, why: Replacement) -> None:
         """From now on there is no session."""

@@ -136,6 +136,10 @@ class BusObserver(CallObserver):
         """A lost caller is back."""
         self._tell(call, {"type": "resumed", "away_ms": round(seconds * 1e3)})
 
+    def audio_lost(self, call: Call, *, seconds: float) -> None:
+        """The model never heard some of the caller."""
+        self._tell(call, {"type": "audio_lost", "ms": round(seconds * 1e3)})
+
     def _tell(self, call: Call, data: Mapping[str, Any]) -> None:
         self._emit(call.tenant, call.id, "lifecycle", data)
 

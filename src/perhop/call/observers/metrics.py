@@ -58,6 +58,10 @@ class MetricsObserver(CallObserver):
         """``perhop_resumes_total``"""
         self._calls.resume()
 
+    def audio_lost(self, call: Call, *, seconds: float) -> None:  # noqa: ARG002
+        """``perhop_caller_audio_lost_seconds_total``"""
+        self._calls.audio_lost(seconds)
+
     def used(self, call: Call, usage: Usage) -> None:  # noqa: ARG002
         """``perhop_tokens_total``, ``perhop_cost_total``"""
         self._calls.usage(usage.model, usage.tokens, usage.cost)

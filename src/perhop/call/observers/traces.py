@@ -131,6 +131,10 @@ class TraceObserver(CallObserver):
         """An event of the call."""
         self._note(call, "resumed", {"perhop.ms": round(seconds * 1e3)})
 
+    def audio_lost(self, call: Call, *, seconds: float) -> None:
+        """An event of the call."""
+        self._note(call, "audio_lost", {"perhop.ms": round(seconds * 1e3)})
+
     def used(self, call: Call, usage: Usage) -> None:
         """An event of the call."""
         tokens = {f"perhop.tokens.{kind}": count for kind, count in usage.tokens.items() if count}

@@ -33,6 +33,7 @@ _TOLD: dict[str, Callable[[Mapping[str, Any]], Told]] = {
     "reconnected": lambda _: ("model.reconnected", "", "ok"),
     "failed_over": lambda data: ("model.failed_over", _word(data.get("model")), "ok"),
     "resumed": lambda _: ("call.resumed", "", "ok"),
+    "audio_lost": lambda _: ("caller.audio_lost", "", "ok"),
     "ended": lambda data: ("call.ended", "", _word(data.get("reason")) or "unknown"),
 }
 """What is recorded of which event; of everything an event says only the words named here."""

@@ -31,7 +31,7 @@ from perhop.realtime.events import (
     SessionUpdate,
     SessionUpdated,
 )
-from perhop.realtime.items import FunctionCallOutputItem
+from perhop.realtime.items import ContentPart, FunctionCallOutputItem, MessageItem
 from perhop.tools.tool import tool
 
 FRAME_MS = 20
@@ -315,3 +315,26 @@ def test_typing_while_the_agent_answers_a_spoken_turn_gets_an_answer_afterwards(
         assert not events_of(table, ErrorEvent)
 
     run(scenario)
+
+
+def test_what_is_typed_before_the_greeting_begins_is_answered_after_it() -> None:
+    held: list[StartResponse] = []
+
+    def answer(model: PuppetModel, request: StartResponse) -> None:
+        held.append(request)
+        if len(held) > 1:
+            model.say(request.response_id, 100)
+
+    async def scenario() -> None:
+        table = Table.lay(answer, agent=Agent(name="desk", greeting="Good morning."))
+        part = ContentPart(type="input_text", text="what is free today")
+        table.call.on_caller_event(ConversationItemCreate(item=MessageItem(role="user", content=[part])))
+        table.call.on_caller_event(ResponseCreate())
+        table.model.say(held[0].response_id, 100)
+        assert len(held) == 2
+        roles = [item.role for item in held[1].context if isinstance(item, MessageItem)]
+        assert roles == ["assistant", "user"], "the last word is the caller's"
+        roles = [item.role for item in table.call.history.items if isinstance(item, MessageItem)]
+        assert roles == ["assistant", "user", "assistant"]
+
+    asyncio.run(scenario())

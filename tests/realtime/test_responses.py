@@ -310,3 +310,32 @@ def test_the_conversation_goes_on_after_twenty_errors() -> None:
         assert error_of(session.send("response.cancel"))
     session.say()
     assert types(session.answer())[-1] == "response.done"
+
+
+def test_what_is_typed_before_the_first_word_of_an_answer_stands_behind_it_and_is_answered() -> None:
+    session = Session({**TEXT_ONLY, **MANUAL})
+    session.send("response.create", response={"instructions": "Greet the caller."})
+    greeting = session.live
+    [added, _] = session.send("conversation.item.create", item={**text("what is free?"), "id": "typed"})
+    assert added["previous_item_id"] is None, "there was nothing yet"
+    said = session.give(OutputText(greeting, "Hello."))
+    [spoken] = [event for event in said if event["type"] == "conversation.item.added"]
+    assert spoken["previous_item_id"] is None, "the greeting does not know of it"
+    session.give(OutputFunctionCall(greeting, "find", "{}"))
+    session.give(OutputDone(greeting))
+    session.send("response.create")
+    kinds = [item.type for item in session.started[-1].context]
+    assert kinds == ["message", "function_call", "message"]
+    assert session.started[-1].context[-1].id == "typed", "it is what is to be answered"
+
+
+def test_an_answer_stands_behind_what_is_left_of_what_it_answers() -> None:
+    session = Session({**TEXT_ONLY, **MANUAL})
+    for name in ("one", "two"):
+        session.send("conversation.item.create", item={**text(name), "id": name})
+    session.send("response.create")
+    session.send("conversation.item.delete", item_id="two")
+    session.send("conversation.item.create", item={**text("three"), "id": "three"})
+    said = session.give(OutputText(session.live, "Hello."))
+    [spoken] = [event for event in said if event["type"] == "conversation.item.added"]
+    assert spoken["previous_item_id"] == "one"

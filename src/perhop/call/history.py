@@ -15,6 +15,8 @@ from perhop.realtime.events import (
     ConversationItemDone,
     ConversationItemInputAudioTranscriptionCompleted,
     ConversationItemTruncated,
+    ResponseCreated,
+    ResponseDone,
     ServerEvent,
 )
 from perhop.realtime.items import Item, MessageItem
@@ -52,6 +54,8 @@ class History:
     _audio: dict[str, AudioEntry] = field(default_factory=dict)
     _heard_ms: dict[str, int] = field(default_factory=dict)
     _received_bytes: dict[str, int] = field(default_factory=dict)
+    _answering: str | None = None
+    _behind: str | None = None
 
     @property
     def items(self) -> list[Item]:
@@ -75,6 +79,11 @@ class History:
         match event:
             case ConversationItemAdded() | ConversationItemDone():
                 self._put(event.item, event.previous_item_id)
+            case ResponseCreated() if event.response.conversation_id is not None:
+                self._answering = event.response.id
+                self._behind = self._order[-1] if self._order else None
+            case ResponseDone() if event.response.id == self._answering:
+                self._answering = None
             case ConversationItemDeleted():
                 self._drop(event.item_id)
             case ConversationItemTruncated():
@@ -116,13 +125,24 @@ class History:
         if item_id is None:
             return
         if item_id not in self._items:
-            if previous_item_id in self._items:
-                self._order.insert(self._order.index(previous_item_id) + 1, item_id)
-            else:
-                self._order.append(item_id)
+            self._order.insert(self._place(item, previous_item_id), item_id)
             if len(self._order) > MAX_ITEMS:
                 self._drop(self._order[0])
         self._items[item_id] = item
+
+    def _place(self, item: Item, previous_item_id: str | None) -> int:
+        """Where a new item goes: behind the one the model names; else an answer behind what it answers.
+
+        The first item of a session has none before it, and many servers never name one. What a client added while an
+        answer was under way comes after it.
+        """
+        said_now = self._answering is not None and getattr(item, "status", None) == "in_progress"
+        behind = self._behind if said_now and previous_item_id not in self._items else previous_item_id
+        if said_now:
+            self._behind = item.id
+        if behind in self._items:
+            return self._order.index(behind) + 1
+        return 0 if said_now and behind is None else len(self._order)
 
     def _drop(self, item_id: str) -> None:
         if self._items.pop(item_id, None) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pybase64
@@ -206,6 +206,14 @@ class Conversation:
     def position_after(self, item_id: str) -> int | None:
         """Where an item that follows ``item_id`` goes; None when there is no such item."""
         return self._order.index(item_id) + 1 if item_id in self._entries else None
+
+    def position_behind(self, item_ids: Sequence[str]) -> int:
+        """Where an item that follows all of these goes: behind the last that is still here, else at the start."""
+        for item_id in reversed(item_ids):
+            position = self.position_after(item_id)
+            if position is not None:
+                return position
+        return 0
 
     def remove(self, item_id: str) -> None:
         """Takes an item out for good."""

@@ -143,6 +143,7 @@ class Responder:
         room = self._find(response_id)
         if room.response is not None:
             room.response.context, room.response.whole = context, whole
+            room.response.writer.answers()
             room.response.unheard = {entry.id for entry in context if entry.id in self._transcripts}
             room.response.unheard |= self._mcp_tools.awaited(room.response.plan.tools)
             self._start_if_ready(room, now)

@@ -68,6 +68,7 @@ class ResponseWriter:
         self.first_audio_at: float | None = None
         self._core = core
         self._plan = plan
+        self._behind: list[str] = []
         self.entries: list[Entry] = []
         self._output: list[Item] = []
         self._message: _Message | None = None
@@ -85,6 +86,14 @@ class ResponseWriter:
         """Announces the response."""
         response = self._response("in_progress", status_details=None, output=[], usage=None)
         self._core.emit(ResponseCreated(event_id=self._core.event_id(), response=response))
+
+    def answers(self) -> None:
+        """It answers the conversation as it is now: its items stand behind this, and before all that is added later.
+
+        A client may add an item before the first word of an answer that does not know of it. It was said later, and
+        whoever reads the conversation must find it unanswered.
+        """
+        self._behind = [entry.id for entry in self._core.conversation]
 
     def done(
         self,
@@ -254,7 +263,8 @@ class ResponseWriter:
         self.entries.append(entry)
         core.emit(ResponseOutputItemAdded(event_id=core.event_id(), response_id=self.id, output_index=index, item=item))
         if self._plan.in_conversation:
-            core.add_item(entry)
+            core.add_item(entry, position=core.conversation.position_behind(self._behind))
+            self._behind.append(entry.id)
         return entry, index
 
     def end_item(self, entry: Entry, item: Item, index: int) -> None:

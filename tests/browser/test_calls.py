@@ -197,6 +197,19 @@ async def test_without_a_call_the_page_says_what_will_be_there(browser: Browser,
         assert errors == []
 
 
+async def test_while_the_server_has_not_answered_the_page_says_what_it_waits_for(
+    browser: Browser, server: Server
+) -> None:
+    async with open_page(browser) as (page, errors):
+        await page.route("**/api/calls/history*", lambda _: None)  # never answered
+        await page.route("**/api/calls/history/**", lambda _: None)
+        await page.goto(f"{server.url}/calls")
+        await expect(page.get_by_text("Asking for the calls …")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Today")).to_be_visible()
+        await expect(page.get_by_role("main").get_by_role("link", name="Call an agent")).to_be_visible()
+        assert errors == []
+
+
 async def test_where_keys_are_configured_one_is_asked_for(browser: Browser, tmp_path: Path) -> None:
     settings = tmp_path / "perhop.toml"
     settings.write_text(

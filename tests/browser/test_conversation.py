@@ -97,6 +97,23 @@ async def test_an_interrupted_answer_is_cut_where_the_caller_stopped_hearing_it(
     assert text[: entry["heardChars"]] == "The first home is"
 
 
+async def test_the_words_of_a_cut_answer_stay_apart_for_who_copies_them(offline: Page) -> None:
+    shown = await offline.evaluate(
+        """async () => {
+          const { ConversationView } = await import("/web/js/conversation_view.js");
+          const [list, scroller, announcer] = ["ol", "div", "div"].map((tag) => document.createElement(tag));
+          document.body.append(list, scroller, announcer);
+          const view = new ConversationView(list, scroller, announcer);
+          view.reset("Agent", 0);
+          const text = "The first home is at Grand Avenue.";
+          const entry = { id: "a", kind: "agent", status: "interrupted", at: 0, text, heardMs: 900, heardChars: 9 };
+          view.show([entry], [entry]);
+          return list.querySelector(".entry__text").textContent;
+        }"""
+    )
+    assert shown == "The first home is at Grand Avenue."
+
+
 async def test_an_answer_cancelled_before_it_was_heard_is_cut_at_its_beginning(offline: Page) -> None:
     [entry] = await fold(
         offline,

@@ -172,7 +172,7 @@ async def test_a_call_that_is_over_by_then_is_over(page: Page, server: Server, n
     network.cut()
     async with httpx.AsyncClient(base_url=server.url) as client:
         (await client.post(f"/v1/realtime/calls/{network.call_id}/hangup")).raise_for_status()
-    await expect(page.get_by_role("alert")).to_contain_text("The connection was lost", timeout=AWAY_S * 1000)
+    await expect(page.get_by_role("alert")).to_contain_text("The call is over", timeout=AWAY_S * 1000)
     await expect(page.locator("body")).to_have_attribute("data-phase", "after")
 
 

@@ -48,6 +48,11 @@ async def test_it_gives_up_when_the_call_is_not_kept_any_more(offline: Page) -> 
 
 
 async def test_it_stops_at_once_when_the_server_knows_of_no_such_call(offline: Page) -> None:
+    tried = await attempts(offline, "unreachable", "gone")
+    assert (tried["end"], tried["attempts"]) == ("gone", 2)
+
+
+async def test_it_stops_at_once_when_there_is_no_way(offline: Page) -> None:
     tried = await attempts(offline, "unreachable", "call_refused")
     assert (tried["end"], tried["attempts"]) == ("lost", 2)
 

@@ -105,11 +105,7 @@ async def current(db: Database, schema: Schema) -> str | None:
     """The revision that the tables of a schema are at; None when there are none."""
     async with db.session(reading=True) as session:
         connection = await session.connection()
-        return await connection.run_sync(
-            lambda sync: MigrationContext.configure(
-                sync, opts={"version_table": schema.version_table}
-            ).get_current_revision()
-        )
+        return await connection.run_sync(lambda sync: _revision(schema, sync))
 
 
 async def check(db: Database, schema: Schema) -> None:
@@ -146,19 +142,11 @@ def _newer(db: Database, schema: Schema, found: str) -> str:
 
 
 async def _migrate(db: Database, schema: Schema, move: Callable[[Config, str], None], revision: str) -> None:
-    before = await current(db, schema)
-    await _run(db, schema, move, revision)
-    after = await current(db, schema)
-    if before != after:
-        _log.info("tables migrated", schema=schema.name, before=before or "nothing", after=after or "nothing")
-
-
-async def _run(db: Database, schema: Schema, move: Callable[[Config, str], None], revision: str) -> None:
     engine = db.migration_engine(timeout_s=MIGRATION_TIMEOUT_S)
     try:
         async with engine.begin() as connection:
             await _take_turn(connection, schema)
-            await connection.run_sync(lambda sync: move(_config(schema, sync), revision))
+            before, after = await connection.run_sync(lambda sync: _moved(schema, sync, move, revision))
             if db.dialect == "sqlite" and (await connection.execute(text("PRAGMA foreign_key_check"))).first():
                 raise StoreError(f"a migration of {schema.name} left rows that refer to nothing; nothing was changed")
     except CommandError as error:
@@ -172,6 +160,21 @@ async def _run(db: Database, schema: Schema, move: Callable[[Config, str], None]
         raise StoreError(f"a migration of {schema.name} failed; nothing was changed: {error}") from error
     finally:
         await engine.dispose()
+    if before != after:
+        _log.info("tables migrated", schema=schema.name, before=before or "nothing", after=after or "nothing")
+
+
+def _moved(
+    schema: Schema, connection: Connection, move: Callable[[Config, str], None], revision: str
+) -> tuple[str | None, str | None]:
+    """Runs migrations; returns the revisions before and after."""
+    before = _revision(schema, connection)
+    move(_config(schema, connection), revision)
+    return before, _revision(schema, connection)
+
+
+def _revision(schema: Schema, connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": schema.version_table}).get_current_revision()
 
 
 async def _take_turn(connection: AsyncConnection, schema: Schema) -> None:

@@ -216,6 +216,7 @@ export class PerhopCall extends Emitter {
     const headers = { authorization: `Bearer ${secret}`, "content-type": "application/sdp" };
     const response = await this.#fetch(this.#base + path, { method: "POST", headers, body: peer.localDescription?.sdp });
     if (!response.ok) {
+      if (this.#up && response.status === 404) throw new CallError("gone");
       const later = response.status === 429 || response.status >= 500;
       throw new CallError(this.#up && later ? "unreachable" : "call_refused", await refusal(response));
     }

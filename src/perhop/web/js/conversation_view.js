@@ -112,7 +112,8 @@ function updateTurn(entry, text, note) {
     const cut = el("span", { class: "entry__cut", "aria-hidden": "true" });
     const unheard = entry.text.slice(entry.heardChars).trim();
     text.replaceChildren(entry.text.slice(0, entry.heardChars), cut);
-    if (unheard) text.append(el("s", { class: "entry__unheard" }, unheard));
+    // The space keeps the words apart for who copies them, and for screen readers.
+    if (unheard) text.append(" ", el("s", { class: "entry__unheard" }, unheard));
     const after = entry.heardMs === null ? "" : entry.heardMs > 0 ? ` after ${duration(entry.heardMs)}` : " before it was heard";
     setText(note, `interrupted${after}`);
     return;

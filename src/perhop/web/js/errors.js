@@ -6,7 +6,7 @@
 
 /**
  * @typedef {'insecure_context' | 'microphone_denied' | 'microphone_missing' | 'microphone_busy' | 'unreachable'
- *   | 'token_refused' | 'call_refused' | 'no_webrtc' | 'ice_failed' | 'lost' | 'cancelled'} CallErrorCode
+ *   | 'token_refused' | 'call_refused' | 'no_webrtc' | 'ice_failed' | 'lost' | 'gone' | 'cancelled'} CallErrorCode
  */
 
 /** @type {Record<CallErrorCode, {title: string, advice: string}>} */
@@ -50,6 +50,10 @@ const TEXTS = {
   lost: {
     title: "The connection was lost",
     advice: "The network stayed away too long. Check it, then call again.",
+  },
+  gone: {
+    title: "The call is over",
+    advice: "The server no longer has it: it was restarted, or the call ended while the connection was away. Call again.",
   },
   cancelled: { title: "The call was cancelled", advice: "" },
 };

@@ -16,12 +16,12 @@ const LONGEST_WAIT_MS = 4_000;
 
 /**
  * @param {object} how
- * @param {() => Promise<void>} how.attempt makes one; throws a CallError when it failed: `call_refused` for good,
- *   `cancelled` when nobody wants it any more, anything else for now
+ * @param {() => Promise<void>} how.attempt makes one; throws a CallError when it failed: `gone` when there is no such
+ *   call, `call_refused` for good, `cancelled` when nobody wants it any more, anything else for now
  * @param {() => number} [how.now] ms
  * @param {(ms: number) => Promise<void>} [how.wait]
  * @returns {Promise<void>}
- * @throws {CallError} `lost`: the call is over, or it took too long
+ * @throws {CallError} `gone`: the call is over; `lost`: it took too long, or there is no way
  */
 export async function wayBack({ attempt, now = () => performance.now(), wait = untilWorthIt }) {
   const giveUpAt = now() + TRY_FOR_MS;
@@ -32,6 +32,7 @@ export async function wayBack({ attempt, now = () => performance.now(), wait = u
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       if (error.code === "cancelled") return;
+      if (error.code === "gone") throw error;
       if (error.code === "call_refused" || now() + pause >= giveUpAt) throw new CallError("lost", error.detail);
     }
     // Spread, so that all the callers of a network that was away do not come back in the same moment.

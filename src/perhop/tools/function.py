@@ -75,9 +75,9 @@ class FunctionTool(Tool, Generic[P, R]):
         docs = parse_docstring(function.__doc__)
         signature = Parameters(function, docs)
         name = name or function.__name__
-        title = title or name.replace("_", " ").replace("-", " ").strip()
+        given, title = title, title or name.replace("_", " ").replace("-", " ").strip()
         _check_samples(function.__qualname__, samples, signature)
-        extensions: JsonObject = {"x-title": title, "x-effect": effect}
+        extensions: JsonObject = {**({"x-title": given} if given else {}), "x-effect": effect}
         if samples:
             extensions["x-samples"] = list(samples)
         if say:

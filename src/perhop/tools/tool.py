@@ -75,7 +75,7 @@ def tool(
     Args:
         function: given when the decorator is used without parentheses.
         name: the function's own unless given.
-        title: completes "I can …"; the name in words unless given.
+        title: completes "I can …"; made from name and description unless given.
         description: for the model; the docstring up to its first section unless given.
         effect: ``"once"`` (the default, being the safe one) if it changes anything: it is confirmed first and never
             repeated. ``"none"`` if it only looks.

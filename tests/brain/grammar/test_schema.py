@@ -133,3 +133,22 @@ def test_names_and_kinds_give_cues_without_samples() -> None:
     cues = read_cues(tool, [])
     assert ("under",) in cues["max_rooms"].before
     assert ("guest",) in cues["guests"].after
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "title"),
+    [
+        ("weather", "Looks up the weather.", "look up the weather"),
+        ("weather", "Searches for storms near a city; slow.", "search for storms near a city"),
+        ("stock", "Carries a price over to the next day", "carry a price over to the next day"),
+        ("weather", "Get current weather.", "get current weather"),
+        ("weather", "The weather of a city.", "weather"),
+        ("weather", "", "weather"),
+        ("find_home", "Looks for homes.", "find home"),
+    ],
+)
+def test_a_tool_without_a_title_says_what_it_can_do_from_its_name_or_description(
+    name: str, description: str, title: str
+) -> None:
+    (tool,) = read_tools([{"type": "function", "name": name, "description": description}])
+    assert tool.title == title

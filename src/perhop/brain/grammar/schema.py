@@ -346,17 +346,40 @@ def _tool(spec: Mapping[str, Any]) -> Tool | None:
         if isinstance(key, str) and key not in slots:  # promised but not described: nobody can know what to say
             slots[key] = Slot(name=key, kind=Kind.UNFIT, noun=humanise(key), required=True)
     effect = parameters.get("x-effect")
-    title = _text(parameters.get("x-title"), 80) or humanise(name)
+    description = _text(spec.get("description"))
+    title = _text(parameters.get("x-title"), 80) or _title(name, description)
     return Tool(
         name=name,
         title=title[:1].lower() + title[1:],
-        description=_text(spec.get("description")),
+        description=description,
         effect=effect != "none" if isinstance(effect, str) else snake(name).split("_")[0] not in _READING_VERBS,
         say=_text(parameters.get("x-say"), 2 * _MAX_TEXT),
         samples=tuple(_strings(parameters.get("x-samples"), _MAX_SAMPLES)),
         slots=slots,
         pronunciations=_pronunciations([parameters, *properties.values()]),
     )
+
+
+def _title(name: str, description: str) -> str:
+    """What completes "I can …" for a tool that does not say: its name, unless that is a lone noun ("weather") and the
+    description begins with what the tool does ("Looks up the weather.")."""
+    words = humanise(name)
+    begin = re.match(r"([A-Za-z]+)(( [\w'-]+){1,7})(?=[.,;:(]|$)", description)
+    if " " in words or begin is None:
+        return words
+    verb = _bare(begin[1].lower())
+    return f"{verb}{begin[2]}" if verb else words
+
+
+def _bare(verb: str) -> str:
+    """A verb without the ending of the third person: "looks" is "look"; empty for what is none."""
+    if verb in _READING_VERBS:
+        return verb
+    if len(verb) < 4 or not verb.endswith("s") or verb.endswith(("ss", "us", "is", "as")):
+        return ""
+    if verb.endswith("ies"):
+        return f"{verb[:-3]}y"
+    return verb[:-2] if verb.endswith(("ches", "shes", "sses", "xes", "zzes", "oes")) else verb[:-1]
 
 
 def read_tools(specs: Sequence[Mapping[str, Any]]) -> tuple[Tool, ...]:

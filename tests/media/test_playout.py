@@ -174,11 +174,11 @@ def test_only_the_newest_items_are_remembered() -> None:
 def test_a_shortened_frame_is_made_of_up_to_a_frame_and_a_half_and_all_of_it_counts_as_sent() -> None:
     playout = Playout()
     playout.push(chunk("r", 4 * FRAME_BYTES, fill=b"\0"))
-    assert playout.pull_shortened() == (bytes(FRAME_BYTES), 0), "a response does not begin in a hurry"
-    assert playout.pull_shortened() == (bytes(FRAME_BYTES), FRAME_BYTES // 2)
+    assert playout.pull_shortened(10) == (bytes(FRAME_BYTES), 0), "a response does not begin in a hurry"
+    assert playout.pull_shortened(10) == (bytes(FRAME_BYTES), FRAME_BYTES // 2)
     assert playout.sent_ms("item_1") == 50
-    assert playout.pull_shortened() == (bytes(FRAME_BYTES), FRAME_BYTES // 2)
-    assert playout.pull_shortened() == (None, 0)
+    assert playout.pull_shortened(10) == (bytes(FRAME_BYTES), FRAME_BYTES // 2)
+    assert playout.pull_shortened(10) == (None, 0)
     assert playout.queued_ms == 0
 
 
@@ -186,7 +186,7 @@ def test_a_shortened_voice_keeps_its_pitch() -> None:
     playout = Playout()
     time_axis = np.arange(24_000) / 24_000
     playout.push(AudioChunk("r", "i", 0, 0, (8_000 * np.sin(2 * np.pi * 200 * time_axis)).astype("<i2").tobytes()))
-    frames = [playout.pull()] + [playout.pull_shortened()[0] for _ in range(30)]
+    frames = [playout.pull()] + [playout.pull_shortened(10)[0] for _ in range(30)]
     heard = np.frombuffer(b"".join(frame for frame in frames if frame), "<i2").astype(float)
     loudest = np.argmax(np.abs(np.fft.rfft(heard * np.hanning(len(heard))))) * 24_000 / len(heard)
     assert abs(loudest - 200) < 3
@@ -248,15 +248,16 @@ class PlayoutMachine(RuleBasedStateMachine):
         expected = self.expected_frame()
         assert frame == expected
 
-    @rule()
-    def pull_shortened(self) -> None:
+    @rule(most_ms=st.integers(0, 20))
+    def pull_shortened(self, most_ms: int) -> None:
         mine = [entry for entry in self.waiting if self.order and entry[0] == self.order[0]]
-        frame, taken = self.playout.pull_shortened()
-        if self.audible is None or len(mine) < FRAME_BYTES * 3 // 2:
+        frame, taken = self.playout.pull_shortened(most_ms)
+        length = FRAME_BYTES + most_ms * 48
+        if self.audible is None or len(mine) < length:
             assert (frame, taken) == (self.expected_frame(), 0)
             return
-        shorter = shorten(bytes(entry[2] for entry in mine[: FRAME_BYTES * 3 // 2]), FRAME_BYTES // 4)
-        assert (frame, taken) == (shorter[:FRAME_BYTES], FRAME_BYTES * 3 // 2 - len(shorter))
+        shorter = shorten(bytes(entry[2] for entry in mine[:length]), most_ms * 24)
+        assert (frame, taken) == (shorter[:FRAME_BYTES], length - len(shorter))
         response, used = mine[0][0], FRAME_BYTES + taken
         self.waiting = mine[used:] + [entry for entry in self.waiting if entry[0] != response]
         self.sent.update(entry[1] for entry in mine[:used])

@@ -15,13 +15,11 @@ from perhop.errors import LimitExceededError
 from perhop.media.timescale import shorten
 from perhop.realtime.audio import BYTES_PER_MS, FRAME_BYTES, AudioChunk
 
-__all__ = ["MOST_SHORTER", "Playout", "PlayoutEvent"]
+__all__ = ["Playout", "PlayoutEvent"]
 
 MAX_QUEUE_MS = 600_000
 MAX_ITEMS = 64
 MAX_CLOSED = 64
-MOST_SHORTER = FRAME_BYTES // 2
-"""Bytes taken out of a frame and a half at most: a period of a voice of 100 Hz."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -147,19 +145,24 @@ class Playout:
             return frame
         return None
 
-    def pull_shortened(self) -> tuple[bytes | None, int]:
+    def pull_shortened(self, most_ms: int) -> tuple[bytes | None, int]:
         """As :meth:`pull`, but out of more audio than the frame is long, if there is more: so a delay is made up.
 
-        Nothing is left out that could be heard; the audio is sped up for a moment without a change of its pitch.
+        The audio is sped up for a moment without a change of its pitch.
+
+        Args:
+            most_ms: by how much the audio may be longer than the frame, up to 20. It is shortened best by a period of
+                the voice, so 10 are much better than 5.
 
         Returns:
-            The frame, and by how many bytes what it was made of was longer: 0 to half a frame.
+            The frame, and by how many bytes what it was made of was longer; 0 when there was not enough.
         """
         response = self._queue[0] if self._queue else None
-        length = FRAME_BYTES + MOST_SHORTER
+        most = most_ms * BYTES_PER_MS
+        length = FRAME_BYTES + most
         if response is None or not response.started or response.bytes < length:
             return self.pull(), 0
-        shorter = shorten(self._peek(response, length), MOST_SHORTER // 2)
+        shorter = shorten(self._peek(response, length), most // 2)
         taken = length - len(shorter)
         self._gather(response, FRAME_BYTES + taken)
         if response.ended and not response.bytes:

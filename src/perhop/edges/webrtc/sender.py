@@ -10,7 +10,7 @@ from perhop.edges.webrtc.pacer import PHASES, STEP, Pacer
 from perhop.edges.webrtc.slack import Slack
 from perhop.media.g711 import alaw_encode, ulaw_encode
 from perhop.media.opus import OpusEncoder
-from perhop.media.playout import MOST_SHORTER, Playout
+from perhop.media.playout import Playout
 from perhop.media.resample import Resampler
 from perhop.media.rtp import pack_packet
 from perhop.media.sdp import Codec
@@ -27,8 +27,9 @@ TAIL_FRAMES = 10
 SHORTEN_EVERY = 5
 """Turns; of 100 ms about 7 are taken out then, which nobody hears and keeps no core busy."""
 
-SHORTENED_MS = MOST_SHORTER // BYTES_PER_MS
-"""Has to wait behind a frame for something to be taken out."""
+MOST_SHORTER_MS = 10
+LEAST_SHORTER_MS = 5
+"""Taken out at once: the period of a voice of 100 and of 200 Hz."""
 
 GAP_S = 0.03
 """Silence within a response that counts as a gap."""
@@ -224,12 +225,13 @@ class AudioSender:
         self._turns += 1
         if self._turns % SHORTEN_EVERY:
             return playout.pull()
-        behind = max(0, playout.queued_ms - FRAME_MS)
-        if behind >= SHORTENED_MS and self._excess * 1000 >= SHORTENED_MS:
-            frame, taken = playout.pull_shortened()
+        behind_ms = max(0, playout.queued_ms - FRAME_MS)
+        most_ms = min(MOST_SHORTER_MS, behind_ms, int(self._excess * 1000))
+        if most_ms >= LEAST_SHORTER_MS:
+            frame, taken = playout.pull_shortened(most_ms)
             self._excess -= taken / BYTES_PER_S
             return frame
-        self._earlier = max(0, min(int((self._excess - behind / 1000) / STEP), PHASES - 1))
+        self._earlier = max(0, min(int((self._excess - behind_ms / 1000) / STEP), PHASES - 1))
         self._excess = 0.0
         return playout.pull()
 

@@ -13,10 +13,10 @@ __all__ = ["Slack"]
 PERIOD = 1.0
 """s; a margin counts as not needed after two of these. A late frame of this time keeps the delay that it needs."""
 
-KEPT = 0.005
+KEPT = 0.003
 """s of the margin that stay: what the timers of a busy process need."""
 
-MIN_GAIN = 0.010
+MIN_GAIN = 0.005
 """s; less is not worth the unrest."""
 
 MIN_CHUNKS = 20

@@ -13,7 +13,7 @@ CALLER = "sk-caller"
 OTHER = "sk-other-tenant"
 STATS = "sk-stats"
 KEYS = (
-    key(MASTER, name="master", scopes=("admin",)),
+    key(MASTER, name="master", scopes=("operator",)),
     key(CALLER, name="caller", scopes=("calls", "tokens"), agent="oneroof"),
     key(OTHER, name="other", tenant="acme", scopes=("calls", "tokens", "stats")),
     key(STATS, name="grafana", scopes=("stats",)),
@@ -67,7 +67,7 @@ async def test_a_scope_that_is_missing_is_named(locked: World) -> None:
         assert repr(scope) in response.json()["error"]["message"]
 
 
-async def test_admin_may_do_everything_and_sees_all_tenants(locked: World) -> None:
+async def test_an_operator_may_do_everything_and_sees_all_tenants(locked: World) -> None:
     async with locked.client(base_url="https://voice.example") as client:
         for value in (CALLER, OTHER, MASTER):
             answered = await client.post("/v1/realtime/calls", headers={**SDP, **bearer(value)}, content=OFFER)
@@ -77,6 +77,23 @@ async def test_admin_may_do_everything_and_sees_all_tenants(locked: World) -> No
             for value in (MASTER, OTHER, STATS)
         }
     assert seen == {MASTER: {"default", "acme"}, OTHER: {"acme"}, STATS: {"default"}}
+
+
+async def test_an_administrator_may_do_everything_in_one_tenant_and_sees_no_other() -> None:
+    admin = key("sk-admin", name="admin", tenant="acme", scopes=("admin",))
+    world = build_world(Settings(keys=(key(CALLER), admin)))
+    async with world.client(base_url="https://voice.example") as client:
+        answers = [
+            await client.post("/v1/realtime/calls", headers={**SDP, **bearer(value)}, content=OFFER)
+            for value in (CALLER, "sk-admin")
+        ]
+        seen = await client.get("/api/calls", headers=bearer("sk-admin"))
+        hung_up = [
+            await client.post(f"{answered.headers['location']}/hangup", headers=bearer("sk-admin"))
+            for answered in answers
+        ]
+    assert [call["tenant"] for call in seen.json()] == ["acme"]
+    assert [answered.status_code for answered in hung_up] == [404, 200]
 
 
 async def test_a_call_of_another_tenant_is_as_good_as_none(locked: World) -> None:

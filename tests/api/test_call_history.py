@@ -20,7 +20,7 @@ from perhop.store.recorder import CallRecord, Recorder
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KEYS = (
     key("sk-ours", name="ours", tenant="acme", scopes=("stats",)),
-    key("sk-all", name="all", scopes=("admin",)),
+    key("sk-all", name="all", scopes=("operator",)),
     key("sk-caller", name="caller", tenant="acme", scopes=("calls",)),
 )
 OURS, ALL = bearer("sk-ours"), bearer("sk-all")

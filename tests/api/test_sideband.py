@@ -151,7 +151,8 @@ class TestAccess:
         key("sk-red", name="red", tenant="red"),
         key("sk-blue", name="blue", tenant="blue"),
         key("sk-stats", name="stats", tenant="red", scopes=("stats",)),
-        key("sk-admin", name="admin", tenant="ops", scopes=("admin",)),
+        key("sk-admin", name="admin", tenant="blue", scopes=("admin",)),
+        key("sk-operator", name="operator", tenant="ops", scopes=("operator",)),
     )
 
     async def test_other_tenants_do_not_learn_that_a_call_exists(self, serve: Serve) -> None:
@@ -164,9 +165,10 @@ class TestAccess:
         assert (await refusal(theirs, additional_headers=bearer("sk-wrong")))[0] == 401
         assert (await refusal(theirs, additional_headers=bearer("sk-stats")))[0] == 403
         for uri in (theirs, nobodys):
-            status, error = await refusal(uri, additional_headers=bearer("sk-blue"))
-            assert (status, error["code"], error["param"]) == (404, "session_not_found", "call_id")
-        for value in ("sk-red", "sk-admin"):
+            for other in ("sk-blue", "sk-admin"):
+                status, error = await refusal(uri, additional_headers=bearer(other))
+                assert (status, error["code"], error["param"]) == (404, "session_not_found", "call_id")
+        for value in ("sk-red", "sk-operator"):
             async with connect(theirs, additional_headers=bearer(value)) as sideband:
                 await event(sideband, "session.created")
         assert len(world.services.calls.live()) == 1

@@ -18,7 +18,7 @@ from perhop.config import KeySettings, Scope
 __all__ = ["Authenticator", "Principal", "bearer_of", "call_not_found", "hash_key", "new_key"]
 
 _SUBPROTOCOL = "openai-insecure-api-key."
-_EVERYTHING: frozenset[Scope] = frozenset({"calls", "tokens", "stats", "admin"})
+_EVERYTHING: frozenset[Scope] = frozenset({"calls", "tokens", "stats", "admin", "operator"})
 
 
 def new_key() -> str:
@@ -50,8 +50,8 @@ class Principal:
     key: str | None = None
 
     def may(self, scope: Scope) -> bool:
-        """Whether this scope is covered; ``admin`` covers all."""
-        return scope in self.scopes or "admin" in self.scopes
+        """Whether this scope is covered: ``admin`` covers all of a tenant, ``operator`` all."""
+        return scope in self.scopes or "operator" in self.scopes or ("admin" in self.scopes and scope != "operator")
 
     def require(self, scope: Scope) -> None:
         """Raises ApiError (403) unless the scope is covered."""
@@ -64,7 +64,7 @@ class Principal:
 
     def sees(self, tenant: str) -> bool:
         """Whether calls of this tenant are this principal's business."""
-        return tenant == self.tenant or "admin" in self.scopes
+        return tenant == self.tenant or "operator" in self.scopes
 
 
 _LOCAL = Principal(name="local", tenant="default", scopes=_EVERYTHING)

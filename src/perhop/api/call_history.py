@@ -99,7 +99,7 @@ def _filter(
     request: Request,
     services: Use,
     tenant: Annotated[
-        str | None, Query(max_length=64, pattern=_NO_NUL, description="Another one's needs the scope admin.")
+        str | None, Query(max_length=64, pattern=_NO_NUL, description="Another one's needs the scope operator.")
     ] = None,
     agent: Annotated[str | None, Query(max_length=64, pattern=_NO_NUL)] = None,
     key: Annotated[str | None, Query(max_length=64, pattern=_NO_NUL)] = None,
@@ -110,7 +110,7 @@ def _filter(
 ) -> CallFilter:
     """Whatever is asked for, nobody is shown the calls of a tenant that is not theirs."""
     principal = services.auth.require(request, "stats")
-    if tenant is None and not principal.may("admin"):
+    if tenant is None and not principal.may("operator"):
         tenant = principal.tenant
     if tenant is not None and not principal.sees(tenant):
         raise ApiError(403, "tenant_not_allowed", "This key sees the calls of its own tenant only.", param="tenant")
@@ -137,7 +137,7 @@ async def history(
     after: Annotated[str | None, Query(max_length=200, description="From the page before.")] = None,
 ) -> HistoryPage:
     """A page at a time; calls that begin meanwhile shift none. Of the key's tenant, or of all with the scope
-    ``admin``."""
+    ``operator``."""
     try:
         page = await list_calls(_database(services), which, limit=limit, after=after)
     except ValueError:

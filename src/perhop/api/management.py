@@ -106,7 +106,7 @@ class DirectPageToken(PageToken):
 
 @router.get("/calls", summary="Live calls")
 async def list_calls(request: Request, services: Use) -> list[CallSnapshot]:
-    """Oldest first: the live calls of the key's tenant (of all tenants with the scope ``admin``)."""
+    """Oldest first: the live calls of the key's tenant (of all tenants with the scope ``operator``)."""
     principal = services.auth.require(request, "stats")
     return [call.snapshot() for call in services.calls.live() if principal.sees(call.tenant)]
 

@@ -30,7 +30,10 @@ def new(
     name: Annotated[str, typer.Argument(help="What the key is for; shown in logs instead of the key.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="calls, tokens, stats or admin; may be repeated.", show_default="calls and tokens"),
+        typer.Option(
+            help="calls, tokens, stats, admin (all, and its agents and tools) or operator (every tenant); repeatable.",
+            show_default="calls and tokens",
+        ),
     ] = None,
     tenant: Annotated[str, typer.Option(help="Whose calls it starts and sees.")] = "default",
     agent: Annotated[str | None, typer.Option(help="Agent of its calls that name none.", show_default=False)] = None,

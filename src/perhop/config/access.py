@@ -13,8 +13,9 @@ __all__ = ["KeySettings", "Scope", "TokenSettings"]
 
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
-Scope = Literal["calls", "tokens", "stats", "admin"]
-"""What an API key may do: start and end calls; mint client secrets; read calls and metrics; everything."""
+Scope = Literal["calls", "tokens", "stats", "admin", "operator"]
+"""What an API key may do: start and end calls; mint client secrets; read calls and metrics; all of it and change agents
+and tools, in its tenant; all of that, and in the calls of every tenant."""
 
 
 class KeySettings(Table):

@@ -8,11 +8,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from perhop.config.table import Name, Table
+from perhop.config.table import Name, Port, Table
 
 __all__ = ["IceServer", "ServerSettings", "WebRTCSettings"]
-
-Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class ServerSettings(Table):

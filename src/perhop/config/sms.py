@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, HttpUrl, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, StringConstraints, model_validator
 
-from perhop.config.table import Name, Table
+from perhop.config.table import Name, Port, Region, Table, TimeZone
 
 __all__ = ["SmsSettings", "TwilioSettings"]
 
-Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 E164 = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 
 
@@ -65,19 +63,10 @@ class SmsSettings(Table):
     per_tenant_hour: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     max_chars: Annotated[int, Field(ge=1, le=1600)] = 1600
     keep_days: Annotated[int, Field(ge=1, le=36_500)] = 90
-    callback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    callback_port: Port | None = None
     callback_host: str = "127.0.0.1"
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     remind_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, timezone: str) -> str:
-        try:
-            ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("is no IANA time zone, such as Europe/Berlin") from None
-        return timezone
 
     @model_validator(mode="after")
     def _callbacks_have_a_way_in(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from perhop.config.store import StoreSettings
-from perhop.config.table import Table
+from perhop.config.table import Port, Table
 
 __all__ = ["WorkerSettings"]
 
@@ -26,7 +26,7 @@ class WorkerSettings(Table):
 
     database: SecretStr | None = None
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    port: Port = 0
     drain_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
     keep_outcomes_days: Annotated[int, Field(ge=1, le=36_500)] = 30
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import time
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, HttpUrl, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, StringConstraints, model_validator
 
 from perhop.config.records import AuditTrailSettings, TranscriptSettings
 from perhop.config.signing import SigningSecret
 from perhop.config.sms import SmsSettings
-from perhop.config.table import Name, Table
+from perhop.config.table import Name, Port, Region, Table, TimeZone
 
 __all__ = [
     "CalDavSettings",
@@ -26,8 +25,6 @@ __all__ = [
 ]
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-ResourceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 _CELL_MIN = 5
 """The calendar divides time into steps of five minutes."""
@@ -129,10 +126,10 @@ class ResourceSettings(Table):
         caldav: only for a single resource.
     """
 
-    ids: Annotated[tuple[ResourceId, ...], Field(min_length=1, max_length=10_000)]
+    ids: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000)]
     title: Annotated[str, StringConstraints(max_length=200)] = ""
     tenant: Name = "default"
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     hours: Annotated[tuple[HoursSettings, ...], Field(min_length=1, max_length=50)] = (
         HoursSettings(days=("mon", "tue", "wed", "thu", "fri"), begin=time(9), until=time(17)),
     )
@@ -141,15 +138,6 @@ class ResourceSettings(Table):
     notice_min: Annotated[int, Field(ge=0, le=100_000)] = 0
     ahead_days: Annotated[int, Field(ge=1, le=730)] = 60
     caldav: CalDavSettings | None = None
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, timezone: str) -> str:
-        try:
-            ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("is no IANA time zone, such as Europe/Berlin") from None
-        return timezone
 
     @model_validator(mode="after")
     def _one_calendar_for_one(self) -> Self:
@@ -170,9 +158,9 @@ class CalendarSettings(Table):
     """
 
     resources: Annotated[tuple[ResourceSettings, ...], Field(max_length=1000)] = ()
-    region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "US"
+    region: Region = "US"
     sync_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
-    feed_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    feed_port: Port | None = None
     feed_host: str = "127.0.0.1"
     feed_secret: SecretStr | None = None
 
@@ -209,7 +197,7 @@ class CrmSettings(Table):
         region: ISO 3166 code of the country whose telephone numbers are said without a country code.
     """
 
-    region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "US"
+    region: Region = "US"
     webhook: WebhookOutSettings | None = None
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
+from pydantic import Field
 
 from perhop.tools.bus import ANY, Message, call_subject
 from perhop.tools.bus.seldom import Seldom
 from perhop.tools.bus.subjects import parts
 
-__all__ = ["CallEvent", "EventReader", "every_call"]
+__all__ = ["CallEvent", "CallId", "EventReader", "every_call"]
 
 _log = structlog.get_logger(__name__)
+
+CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
+"""Of a call, as tools take it."""
 
 _MAX_ID = 200
 _LATEST = 32_503_680_000.0

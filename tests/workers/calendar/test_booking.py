@@ -42,7 +42,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def calendar(**changes: Any) -> Worker:
-    return make_worker(settings(**changes), Guard(), wall=lambda: THURSDAY_NOON)
+    return make_worker(settings(**changes), Guard(), now=lambda: THURSDAY_NOON)
 
 
 @pytest.fixture

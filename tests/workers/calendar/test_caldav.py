@@ -41,7 +41,7 @@ async def diary(calendar: str, database: Database, *, password: str = PASSWORD) 
     }
     settings = Settings.model_validate({"workers": {"calendar": {"resources": [resource], "sync_s": 1}}})
     guard = Guard(Reach.of(hosts=["127.0.0.1"]))
-    worker = make_worker(settings, guard, wall=lambda: THURSDAY_NOON, retry_s=0.05)
+    worker = make_worker(settings, guard, now=lambda: THURSDAY_NOON, retry_s=0.05)
     async with running(worker, database=database) as bench:
         yield bench
     await guard.aclose()

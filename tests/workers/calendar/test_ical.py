@@ -32,7 +32,7 @@ SECRET = SecretStr("a secret of at least 24 characters")
 
 
 async def test_the_bookings_of_some_days_are_exported(tmp_path: Path) -> None:
-    worker = make_worker(settings(), Guard(), wall=lambda: THURSDAY_NOON)
+    worker = make_worker(settings(), Guard(), now=lambda: THURSDAY_NOON)
     async with running(worker, database=tmp_path) as bench:
         booking = await book(bench, name="Ann; O'Hara, Esq.", note="line one\nline two")
         gone = await book(bench, "15:00")
@@ -53,13 +53,13 @@ async def test_whoever_knows_its_address_can_subscribe_to_a_calendar(tmp_path: P
     database = await Database.open(StoreSettings(url=SecretStr(f"sqlite:///{tmp_path / 'calendar.db'}")))
     wanted, bus = settings(), InProcessBus()
     resources = resources_of(wanted.workers.calendar.resources)
-    feed = Feed(resources, host="127.0.0.1", port=0, secret=SECRET, wall=lambda: THURSDAY_NOON)
+    feed = Feed(resources, host="127.0.0.1", port=0, secret=SECRET, now=lambda: THURSDAY_NOON)
     await upgrade(database, SCHEMA)
     serving = asyncio.create_task(feed.run(Site(bus=bus, database=database)))
     try:
         async with asyncio.timeout(10):
             await feed.listening.wait()
-        async with running(make_worker(wanted, Guard(), wall=lambda: THURSDAY_NOON), database=database) as bench:
+        async with running(make_worker(wanted, Guard(), now=lambda: THURSDAY_NOON), database=database) as bench:
             await book(bench)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{feed.port}") as http:
             path = feed_path(SECRET, "default", "home-1")

@@ -13,19 +13,14 @@ from perhop.tools.bus import Consumer, Message
 from perhop.tools.guard import Guard
 from perhop.workers.audit.book import read, record
 from perhop.workers.audit.tables import SCHEMA
-from perhop.workers.call_events import EventReader, every_call
+from perhop.workers.call_events import CallId, EventReader, every_call
 from perhop.workers.days import Moment
+from perhop.workers.housekeeping import utc_now
 from perhop.workers.sdk import Site, Worker, WorkerContext
 
 __all__ = ["make_worker"]
 
-CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
 What = Annotated[str, Field(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
-
-
-def utc_now() -> dt.datetime:
-    """The time."""
-    return dt.datetime.now(dt.UTC)
 
 
 def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.datetime] = utc_now) -> Worker:  # noqa: ARG001

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -134,9 +134,10 @@ async def claim(
         raise TakenError("taken")
 
 
-async def forget_past(session: AsyncSession, before: datetime) -> None:
-    """Deletes cells that are over; bookings stay."""
-    await session.execute(delete(CellRow).where(CellRow.cell < cells(before, before).start))
+async def forget_past(session: AsyncSession, before: datetime) -> int:
+    """Deletes cells that are over and returns how many; bookings stay."""
+    gone = await session.execute(delete(CellRow).where(CellRow.cell < cells(before, before).start))
+    return cast("CursorResult[Any]", gone).rowcount
 
 
 async def _take(session: AsyncSession, booking: BookingRow) -> None:

@@ -46,15 +46,15 @@ class Diary:
     Args:
         resources: by tenant and id.
         region: ISO 3166 code of the country whose telephone numbers come without a country code.
-        wall: the time, with its zone.
+        now: the time, with its zone.
     """
 
     def __init__(
-        self, resources: Mapping[tuple[str, str], Resource], *, region: str, wall: Callable[[], dt.datetime]
+        self, resources: Mapping[tuple[str, str], Resource], *, region: str, now: Callable[[], dt.datetime]
     ) -> None:
         self._resources = resources
         self._region = region
-        self._wall = wall
+        self._now = now
 
     async def find_free_times(
         self, resource_id: ResourceId, day: OnDay, length_min: Length | None = None, *, context: WorkerContext
@@ -66,7 +66,7 @@ class Diary:
             day: The day.
             length_min: For how many minutes, if not as long as usual.
         """
-        resource, now = self._resource(context, resource_id), self._wall()
+        resource, now = self._resource(context, resource_id), self._now()
         if reason := why_no_day(resource, day, now):
             raise ToolError(reason)
         length = _length(resource, length_min)
@@ -110,7 +110,7 @@ class Diary:
             length_min: For how many minutes, if not as long as usual.
             note: What to know about it.
         """
-        resource, now = self._resource(context, resource_id), self._wall()
+        resource, now = self._resource(context, resource_id), self._now()
         length = _length(resource, length_min)
         start = await self._possible(resource, day, time, length, now, context)
         wanted = BookingRow(
@@ -144,7 +144,7 @@ class Diary:
             day: The new day.
             time: When it begins then, in local time.
         """
-        booking, now = await self._booking(booking_id, context), self._wall()
+        booking, now = await self._booking(booking_id, context), self._now()
         if booking.state == "cancelled":
             raise ToolError("This booking was cancelled. Book a new one.")
         resource = self._resource(context, booking.resource)
@@ -167,7 +167,7 @@ class Diary:
         booking = await self._booking(booking_id, context)
         resource = self._resource(context, booking.resource)
         if booking.state != "cancelled":
-            await bookings.cancel(context.session, booking, now=self._wall())
+            await bookings.cancel(context.session, booking, now=self._now())
             self._tell(resource, booking, context)
         return _told(resource, booking)
 
@@ -183,7 +183,7 @@ class Diary:
                 BookingRow.tenant == context.tenant,
                 BookingRow.phone == normalise(phone, region=self._region),
                 BookingRow.state == "booked",
-                BookingRow.ends_at > self._wall(),
+                BookingRow.ends_at > self._now(),
             )
             .order_by(BookingRow.starts_at)
             .limit(MAX_LISTED)

@@ -57,12 +57,12 @@ class Feed:
         host: str,
         port: int,
         secret: SecretStr,
-        wall: Callable[[], datetime],
+        now: Callable[[], datetime],
     ) -> None:
         self._resources = resources
         self._host = host
         self._secret = secret
-        self._wall = wall
+        self._now = now
         self.port = port
         self.listening = asyncio.Event()
 
@@ -104,7 +104,7 @@ class Feed:
                     .where(
                         BookingRow.tenant == tenant,
                         BookingRow.resource == resource_id,
-                        BookingRow.starts_at > self._wall() - _PAST,
+                        BookingRow.starts_at > self._now() - _PAST,
                     )
                     .order_by(BookingRow.starts_at, BookingRow.id)
                     .limit(_MOST)

@@ -37,7 +37,7 @@ class Sync:
     Args:
         guard: the way out.
         every_s: between two readings.
-        wall: the time, with its zone.
+        now: the time, with its zone.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Sync:
         guard: Guard,
         *,
         every_s: float,
-        wall: Callable[[], datetime],
+        now: Callable[[], datetime],
     ) -> None:
         self._resources = {key: one for key, one in resources.items() if one.caldav is not None}
         self._calendars = {
             key: CalDavCalendar(one.caldav, guard) for key, one in self._resources.items() if one.caldav is not None
         }
         self._every_s = every_s
-        self._wall = wall
+        self._now = now
         self._database: Database | None = None
 
     @property
@@ -80,7 +80,7 @@ class Sync:
             CalDavError: it answered with something else.
             StoreError: the database is away.
         """
-        now = self._wall()
+        now = self._now()
         begin, end = now - _A_DAY, now + resource.ahead + 2 * _A_DAY
         objects = await self._calendars[resource.tenant, resource.id].between(begin, end)
         busy: dict[str, ical.Busy] = {}

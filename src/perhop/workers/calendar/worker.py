@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from perhop.config import Settings
 from perhop.tools.function import FunctionTool
@@ -15,51 +14,40 @@ from perhop.workers.calendar.feed import Feed
 from perhop.workers.calendar.hours import resources_of
 from perhop.workers.calendar.sync import Sync
 from perhop.workers.calendar.tables import SCHEMA
-from perhop.workers.sdk import Site, Worker
+from perhop.workers.housekeeping import pruning, utc_now
+from perhop.workers.sdk import Worker
 
 __all__ = ["make_worker"]
 
 _SAID = "on {day} at {time}"
 
 _KEEP_PAST = timedelta(days=2)
-_TIDY_S = 3600.0
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def make_worker(
-    settings: Settings, guard: Guard, *, wall: Callable[[], datetime] = _now, retry_s: float = 2.0
+    settings: Settings, guard: Guard, *, now: Callable[[], datetime] = utc_now, retry_s: float = 2.0
 ) -> Worker:
     """The worker ``calendar``.
 
     Args:
         guard: the way to calendars elsewhere.
-        wall: the time, with its zone.
+        now: the time, with its zone.
         retry_s: before a calendar elsewhere that did not take a booking is tried again; doubled each time, up to an
             hour.
     """
     own = settings.workers.calendar
     resources = resources_of(own.resources)
-    diary = Diary(resources, region=own.region, wall=wall)
+    diary = Diary(resources, region=own.region, now=now)
     worker = Worker("calendar", version="1.0.0", description="Books appointments", schemas=[SCHEMA])
     for tool in _tools(diary):
         worker.add(tool)
-
-    @worker.background
-    async def tidy(site: Site) -> None:
-        while True:
-            async with site.database.session() as session:
-                await bookings.forget_past(session, wall() - _KEEP_PAST)
-            await asyncio.sleep(_TIDY_S)
-
-    sync = Sync(resources, guard, every_s=own.sync_s, wall=wall)
+    worker.background(pruning("calendar", lambda session: bookings.forget_past(session, now() - _KEEP_PAST)))
+    sync = Sync(resources, guard, every_s=own.sync_s, now=now)
     if sync.needed:
         worker.deliver(CALDAV, idempotent=True, attempts=45, retry_s=retry_s, retry_most_s=3600.0)(sync.push)
         worker.background(sync.run)
     if own.feed_port is not None and own.feed_secret is not None:
-        feed = Feed(resources, host=own.feed_host, port=own.feed_port, secret=own.feed_secret, wall=wall)
+        feed = Feed(resources, host=own.feed_host, port=own.feed_port, secret=own.feed_secret, now=now)
         worker.background(feed.run)
     return worker
 

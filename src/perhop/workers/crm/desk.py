@@ -38,13 +38,13 @@ class Desk:
     Args:
         region: ISO 3166 code of the country whose numbers come without a country code.
         telling: who else is told; None for nobody.
-        wall: the time, with its zone.
+        now: the time, with its zone.
     """
 
-    def __init__(self, *, region: str, telling: Telling | None, wall: Callable[[], datetime]) -> None:
+    def __init__(self, *, region: str, telling: Telling | None, now: Callable[[], datetime]) -> None:
         self._region = region
         self._telling = telling
-        self._wall = wall
+        self._now = now
 
     async def find_contact(
         self, phone: Phone | None = None, email: Email | None = None, *, context: WorkerContext
@@ -124,7 +124,7 @@ class Desk:
             subject=subject,
             details=details,
             call_id=context.call_id,
-            created_at=self._wall(),
+            created_at=self._now(),
         )
         context.session.add(lead)
         await context.session.flush()
@@ -151,7 +151,7 @@ class Desk:
         self, name: str | None, phone: str | None, email: str | None, context: WorkerContext
     ) -> tuple[ContactRow, bool, dict[str, str]]:
         by = reach(phone, email, region=self._region)
-        contact, new = await find_or_create(context.session, context.tenant, by, name=name, now=self._wall())
+        contact, new = await find_or_create(context.session, context.tenant, by, name=name, now=self._now())
         if new:
             self._tell("contact.created", _told(contact), context)
         return contact, new, await self._claim(contact, by, context)
@@ -175,7 +175,7 @@ class Desk:
 
     async def _note(self, contact: int, text: str, context: WorkerContext) -> NoteRow:
         note = NoteRow(
-            tenant=context.tenant, contact=contact, text=text, call_id=context.call_id, created_at=self._wall()
+            tenant=context.tenant, contact=contact, text=text, call_id=context.call_id, created_at=self._now()
         )
         context.session.add(note)
         await context.session.flush()

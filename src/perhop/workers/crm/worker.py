@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from perhop.config import Settings
 from perhop.tools.function import FunctionTool
@@ -11,33 +11,30 @@ from perhop.tools.guard import Guard
 from perhop.workers.crm.desk import Desk
 from perhop.workers.crm.tables import SCHEMA
 from perhop.workers.crm.telling import WEBHOOK, Telling
+from perhop.workers.housekeeping import utc_now
 from perhop.workers.sdk import Worker
 
 __all__ = ["make_worker"]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def make_worker(
-    settings: Settings, guard: Guard, *, wall: Callable[[], datetime] = _now, retry_s: float = 2.0
+    settings: Settings, guard: Guard, *, now: Callable[[], datetime] = utc_now, retry_s: float = 2.0
 ) -> Worker:
     """The worker ``crm``.
 
     Args:
         guard: the way to the webhook.
-        wall: the time, with its zone.
+        now: the time, with its zone.
         retry_s: before a webhook that was not taken is sent again; doubled each time, up to an hour.
     """
     own = settings.workers.crm
     worker = Worker("crm", version="1.0.0", description="Contacts, leads and notes", schemas=[SCHEMA])
     telling = None
     if own.webhook is not None:
-        telling = Telling(own.webhook, guard, wall=lambda: wall().timestamp())
+        telling = Telling(own.webhook, guard, wall=lambda: now().timestamp())
         # A day and a half of trying.
         worker.deliver(WEBHOOK, idempotent=True, attempts=45, retry_s=retry_s, retry_most_s=3600.0)(telling.send)
-    for tool in _tools(Desk(region=own.region, telling=telling, wall=wall)):
+    for tool in _tools(Desk(region=own.region, telling=telling, now=now)):
         worker.add(tool)
     return worker
 

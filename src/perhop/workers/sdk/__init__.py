@@ -10,9 +10,10 @@ from perhop.workers.sdk.context import Outbox, WorkerContext
 from perhop.workers.sdk.delivery import Effect, NotSentError, RefusedError, Settled
 from perhop.workers.sdk.host import WorkerHost
 from perhop.workers.sdk.metrics import WorkerMetrics
-from perhop.workers.sdk.worker import Site, Worker
+from perhop.workers.sdk.worker import Background, Site, Worker
 
 __all__ = [
+    "Background",
     "Effect",
     "NotSentError",
     "Outbox",

@@ -16,7 +16,7 @@ from perhop.tools.function import FunctionTool
 from perhop.workers.sdk.context import WorkerContext
 from perhop.workers.sdk.delivery import Deliver, Delivery, SettledHook
 
-__all__ = ["Site", "Worker"]
+__all__ = ["Background", "Site", "Worker"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

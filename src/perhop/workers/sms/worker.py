@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable
 from typing import Annotated
@@ -12,12 +11,12 @@ import structlog
 from pydantic import Field
 
 from perhop.config import Settings
-from perhop.store import StoreDownError
 from perhop.text.verbalise import say_date, say_time
 from perhop.tools.errors import ToolError
 from perhop.tools.guard import Guard
 from perhop.tools.schema import Slot
 from perhop.workers.days import Day
+from perhop.workers.housekeeping import pruning, utc_now
 from perhop.workers.phones import normalise, textable
 from perhop.workers.sdk import Site, Worker, WorkerContext
 from perhop.workers.sdk.http import LocalServer
@@ -30,7 +29,6 @@ __all__ = ["make_worker"]
 
 _log = structlog.get_logger(__name__)
 
-_HOUSEKEEPING_S = 3600.0
 _MARGIN_S = 3.0
 
 Phone = Annotated[
@@ -45,11 +43,6 @@ Time = Annotated[dt.time, Slot(prompt="At what time is it?")]
 About = Annotated[
     str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$"), Slot(prompt="What should I remind you of?")
 ]
-
-
-def utc_now() -> dt.datetime:
-    """The time."""
-    return dt.datetime.now(dt.UTC)
 
 
 def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.datetime] = utc_now) -> Worker:
@@ -188,19 +181,11 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         return {"ending": to[-4:]}
 
     @worker.background
-    async def keep_house(site: Site) -> None:
+    async def begin(site: Site) -> None:
         sending.use(site.database)
-        while True:
-            try:
-                before = now() - dt.timedelta(days=own.keep_days)
-                while True:
-                    async with site.database.session() as session:
-                        gone = await prune(session, before=before)
-                    if not gone:
-                        break
-            except StoreDownError:
-                _log.warning("old messages stay until the database is back")
-            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    keep = dt.timedelta(days=own.keep_days)
+    worker.background(pruning("sms", lambda session: prune(session, before=now() - keep)))
 
     if own.twilio is not None and own.callback_port is not None:
         twilio, port = own.twilio, own.callback_port

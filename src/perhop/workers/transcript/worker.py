@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -11,13 +10,13 @@ import structlog
 from pydantic import Field
 
 from perhop.config import Settings
-from perhop.store import StoreDownError
 from perhop.tools.bus import Consumer, Message
 from perhop.tools.bus.seldom import Seldom
 from perhop.tools.errors import ToolError
 from perhop.tools.guard import Guard
-from perhop.workers.call_events import EventReader, every_call
+from perhop.workers.call_events import CallId, EventReader, every_call
 from perhop.workers.days import Moment
+from perhop.workers.housekeeping import pruning, utc_now
 from perhop.workers.sdk import Site, Worker, WorkerContext
 from perhop.workers.transcript.book import forget, note, prune, read, search, words_of
 from perhop.workers.transcript.formats import as_json, as_text, as_vtt
@@ -27,15 +26,7 @@ __all__ = ["make_worker"]
 
 _log = structlog.get_logger(__name__)
 
-_HOUSEKEEPING_S = 3600.0
 _SNIPPET = 500
-
-CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@-]{1,128}$")]
-
-
-def utc_now() -> dt.datetime:
-    """The time."""
-    return dt.datetime.now(dt.UTC)
 
 
 def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.datetime] = utc_now) -> Worker:  # noqa: ARG001
@@ -148,17 +139,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         return {"call_id": call_id, "deleted": await forget(context.session, tenant=context.tenant, call_id=call_id)}
 
     if own.keep_days:
-
-        @worker.background
-        async def keep_house(site: Site) -> None:
-            while True:
-                try:
-                    gone = 1
-                    while gone:
-                        async with site.database.session() as session:
-                            gone = await prune(session, before=now() - dt.timedelta(days=own.keep_days))
-                except StoreDownError:
-                    _log.warning("old transcripts stay until the database is back")
-                await asyncio.sleep(_HOUSEKEEPING_S)
+        keep = dt.timedelta(days=own.keep_days)
+        worker.background(pruning("transcript", lambda session: prune(session, before=now() - keep)))
 
     return worker

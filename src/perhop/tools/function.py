@@ -8,7 +8,7 @@ import inspect
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Generic, ParamSpec, TypedDict, TypeVar
 
 from perhop.tools.base import DEFAULT_TIMEOUT_S, Effect, JsonObject, Tool, ToolContext
 from perhop.tools.docstring import parse_docstring
@@ -16,10 +16,32 @@ from perhop.tools.errors import ToolDefinitionError
 from perhop.tools.schema import Parameters
 from perhop.tools.services import ToolServices
 
-__all__ = ["FunctionTool"]
+__all__ = ["FunctionOptions", "FunctionTool", "ToolOptions"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class FunctionOptions(TypedDict, total=False):
+    """What may be said of a function that is to be a tool, wherever it runs; see :func:`perhop.tool`."""
+
+    name: str | None
+    title: str | None
+    description: str | None
+    effect: Effect
+    samples: Sequence[str]
+    say: str | None
+    timeout_s: float
+    max_concurrent: int | None
+
+
+class ToolOptions(FunctionOptions, total=False):
+    """And what only the process of the call decides."""
+
+    finish_on_hangup: bool
+    idempotent: bool
+    filler_after_s: float | None
+    fillers: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

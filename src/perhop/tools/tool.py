@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar, overload
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, Unpack, overload
 
-from perhop.tools.base import DEFAULT_TIMEOUT_S, Effect, Tool, ToolContext
+from perhop.tools.base import Effect, Tool, ToolContext
 from perhop.tools.errors import ToolError, ToolUnavailableError
-from perhop.tools.function import FunctionTool
+from perhop.tools.function import FunctionTool, ToolOptions
 from perhop.tools.schema import Slot
 
 __all__ = ["Effect", "FunctionTool", "Slot", "Tool", "ToolContext", "ToolError", "ToolUnavailableError", "tool"]
@@ -21,39 +21,11 @@ def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
 
 
 @overload
-def tool(
-    *,
-    name: str | None = None,
-    title: str | None = None,
-    description: str | None = None,
-    effect: Effect = "once",
-    samples: Sequence[str] = (),
-    say: str | None = None,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    finish_on_hangup: bool = False,
-    idempotent: bool = False,
-    max_concurrent: int | None = None,
-    filler_after_s: float | None = None,
-    fillers: Sequence[str] = (),
-) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
 def tool(
-    function: Callable[P, R] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    title: str | None = None,
-    description: str | None = None,
-    effect: Effect = "once",
-    samples: Sequence[str] = (),
-    say: str | None = None,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    finish_on_hangup: bool = False,
-    idempotent: bool = False,
-    max_concurrent: int | None = None,
-    filler_after_s: float | None = None,
-    fillers: Sequence[str] = (),
+    function: Callable[P, R] | None = None, /, **options: Unpack[ToolOptions]
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
     """Makes a tool of a typed function. The model sees its name, its docstring and a schema of its parameters.
 
@@ -81,7 +53,7 @@ def tool(
             repeated. ``"none"`` if it only looks.
         samples: phrases that ask for it, with parameters in braces: ``"a {bedrooms} bedroom in {city}"``.
         say: how the built-in dialogue says the result; fields of the result in braces.
-        timeout_s: from the model's call to the answer.
+        timeout_s: from the model's call to the answer; 10 unless given.
         finish_on_hangup: goes on when the caller hangs up.
         idempotent: called again with the same ``context.idempotency_key`` it has its effect once, so it may be retried
             after a :class:`ToolUnavailableError`.
@@ -93,20 +65,6 @@ def tool(
     """
 
     def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:
-        return FunctionTool.of(
-            function,
-            name=name,
-            title=title,
-            description=description,
-            effect=effect,
-            samples=samples,
-            say=say,
-            timeout_s=timeout_s,
-            finish_on_hangup=finish_on_hangup,
-            idempotent=idempotent,
-            max_concurrent=max_concurrent,
-            filler_after_s=filler_after_s,
-            fillers=fillers,
-        )
+        return FunctionTool.of(function, **options)
 
     return decorate if function is None else decorate(function)

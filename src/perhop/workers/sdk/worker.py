@@ -6,13 +6,13 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, get_type_hints, overload
 
 from perhop.store import Database, Schema
-from perhop.tools.base import DEFAULT_TIMEOUT_S, Effect, Tool
+from perhop.tools.base import Tool
 from perhop.tools.bus import Bus, Consumer
 from perhop.tools.errors import ToolConflictError, ToolDefinitionError
-from perhop.tools.function import FunctionTool
+from perhop.tools.function import FunctionOptions, FunctionTool
 from perhop.workers.sdk.context import WorkerContext
 from perhop.workers.sdk.delivery import Deliver, Delivery, SettledHook
 
@@ -126,33 +126,10 @@ class Worker:
     def tool(self, function: Callable[P, R], /) -> FunctionTool[P, R]: ...
 
     @overload
-    def tool(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        effect: Effect = "once",
-        samples: Sequence[str] = (),
-        say: str | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        max_concurrent: int | None = None,
-    ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
+    def tool(self, /, **options: Unpack[FunctionOptions]) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
     def tool(
-        self,
-        function: Callable[P, R] | None = None,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        effect: Effect = "once",
-        samples: Sequence[str] = (),
-        say: str | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        max_concurrent: int | None = None,
+        self, function: Callable[P, R] | None = None, /, **options: Unpack[FunctionOptions]
     ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
         """Makes a tool of a typed function, as :func:`perhop.tool` does, and adds it.
 
@@ -166,19 +143,8 @@ class Worker:
         """
 
         def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:
-            made = FunctionTool.of(
-                function,
-                name=name,
-                title=title,
-                description=description,
-                effect=effect,
-                samples=samples,
-                say=say,
-                timeout_s=timeout_s,
-                # Once a worker has taken it, a repetition gets the recorded outcome.
-                idempotent=effect == "once",
-                max_concurrent=max_concurrent,
-            )
+            # Once a worker has taken it, a repetition gets the recorded outcome.
+            made = FunctionTool.of(function, **options, idempotent=options.get("effect", "once") == "once")
             self.add(made)
             return made
 

@@ -24,10 +24,11 @@ from perhop.call.conversation import Conversation
 from perhop.call.endings import ENDINGS
 from perhop.call.history import History
 from perhop.call.holding import Holding
+from perhop.call.in_force import SessionInForce
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.line import Rejoin, Replacement
-from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage, report_replacement
+from perhop.call.observer import CallObserver, ErrorSide, report_replacement
 from perhop.call.ownership import SessionLock
 from perhop.call.presence import Presence
 from perhop.call.snapshot import CallSnapshot, ClientReport
@@ -111,11 +112,10 @@ class Call:
 
         self._acting = ActingAgent(agent, tenant=tenant, find=find_agent)
         self._clients = Clients(leg, new_id=new_id)
+        self._watch = CallWatch(self, observer, leg, clock=clock)
+        session = SessionInForce(lock, transcribe=transcribe)
         self.conversation = Conversation(
-            self, self._clients, boundary, self._acting, lock=lock, transcribe=transcribe, clock=clock, new_id=new_id
-        )
-        self._watch = CallWatch(
-            self, observer, clocked=self.conversation.clocked, heard_here=not self.direct, clock=clock
+            self, session, self._clients, boundary, acting=self._acting, watch=self._watch, clock=clock, new_id=new_id
         )
         self._presence = Presence(self, boundary, absence or Absence(0.0))
         self._holding = Holding(self._clients, announcer, self._acting, hold_phrase, new_id=new_id)
@@ -127,10 +127,10 @@ class Call:
         # Tasks, timers and connections that begin in here log under the name of this call for as long as they live.
         with log_context(call_id=self.id, tenant=self.tenant, agent=self._acting.profile.name or None):
             self.lifetime.watch(self._expire)
-            self.spending.begin(self)
+            self.spending.begin(self, self._watch)
             self.leg.attach(self)
             self._observer.session_opened(self, self.model)
-            self._boundary.open_model(self, self.conversation.first(session))
+            self._boundary.open_model(self, self.conversation.session.first(session))
         self._log.info("call started", transport=self.transport, model=self.model)
 
     def on_caller_ready(self) -> None:
@@ -174,7 +174,7 @@ class Call:
         """This leg is the caller's from here on."""
         self._clients.leg = leg
         self.transport = leg.transport
-        self._watch.leg_changed(clocked=leg.clocked)
+        self._watch.leg_changed(leg)
         leg.attach(self)
         self._clients.introduce(leg.send)
 
@@ -218,8 +218,7 @@ class Call:
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
         """Model audio goes straight to the caller."""
-        if self.conversation.play(chunk):
-            self._watch.audio()
+        self.conversation.play(chunk)
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any other event of the model."""
@@ -328,23 +327,11 @@ class Call:
         self.spending.played(response_id)
         self.conversation.played(response_id)
 
-    def refused(self, code: str) -> None:
-        """A client was answered with this error, for a mistake of its own."""
-        self._observer.error(self, code, "client")
-
-    def tool_ran(self, run: ToolRun) -> None:
-        """A tool of the agent was run."""
-        self._observer.tool_ran(self, run)
-
     def handed_over(self) -> None:
         """Another agent answers from here on."""
         name = self._acting.profile.name
         self._log.info("another agent takes over", to=name)
         self._log = self._log.bind(agent=name)
-
-    def used(self, usage: Usage) -> None:
-        """Something of this call was counted."""
-        self._observer.used(self, usage)
 
     # -- what is known of it ------------------------------------------------------------------------------------------
 

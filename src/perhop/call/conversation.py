@@ -22,13 +22,13 @@ from perhop.call.in_force import SessionInForce
 from perhop.call.legs import CallerLeg, EndReason
 from perhop.call.lifetime import Lifetime
 from perhop.call.line import Rejoin
-from perhop.call.observer import ToolRun
 from perhop.call.open_responses import OpenResponses
 from perhop.call.own_words import greeting
 from perhop.call.ownership import SessionLock
 from perhop.call.replies import Reply
 from perhop.call.tool_control import ToolControl
 from perhop.call.voice import AgentVoice, Voice
+from perhop.call.watch import CallWatch
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import (
     ClientEvent,
@@ -42,7 +42,6 @@ from perhop.realtime.events import (
     SessionUpdated,
 )
 from perhop.realtime.ids import IdFactory
-from perhop.realtime.session import SessionConfig
 
 __all__ = ["Conversation", "ConversationHost"]
 
@@ -79,12 +78,6 @@ class ConversationHost(Protocol):
     def played(self, response_id: str) -> None:
         """The caller heard this response to its end."""
 
-    def refused(self, code: str) -> None:
-        """A client was answered with this error, for a mistake of its own."""
-
-    def tool_ran(self, run: ToolRun) -> None:
-        """A tool of the agent was run."""
-
     def handed_over(self) -> None:
         """Another agent answers from here on."""
 
@@ -96,14 +89,15 @@ class Conversation:
     """Of one call; it outlives model sessions and callers' legs.
 
     Args:
+        session: what of it is whose to decide.
         clients: are told.
         boundary: the door to model and tools.
         acting: the agent.
-        lock: what of the session the agent decides.
-        transcribe: have the caller's words written down for a further model session, where one may follow.
+        watch: counts.
         clock: seconds, monotonic.
 
     Attributes:
+        session: as given.
         history: what was said, called, answered and heard.
         functions: the function calls of the model.
     """
@@ -111,12 +105,12 @@ class Conversation:
     def __init__(
         self,
         call: ConversationHost,
+        session: SessionInForce,
         clients: Clients,
         boundary: Boundary,
-        acting: ActingAgent,
         *,
-        lock: SessionLock,
-        transcribe: bool,
+        acting: ActingAgent,
+        watch: CallWatch,
         clock: Callable[[], float],
         new_id: IdFactory,
     ) -> None:
@@ -126,7 +120,8 @@ class Conversation:
         self._new_id = new_id
         self._boundary = boundary
         self._acting = acting
-        self._session = SessionInForce(lock, transcribe=transcribe)
+        self._watch = watch
+        self.session = session
         self._asking = Asking(boundary.to_model, clock=clock, new_id=new_id)
         self._responses = OpenResponses(new_id)
         self._supervision: Supervision | None = None
@@ -151,7 +146,7 @@ class Conversation:
             call_id=call.id,
             tenant=call.tenant,
             answer=self._to_model,
-            ran=call.tool_ran,
+            ran=watch.tool_ran,
             control=ToolControl(call, acting=acting, farewell=self._farewell),
             fillers=self._fillers,
             clock=clock,
@@ -160,12 +155,12 @@ class Conversation:
         self.functions = FunctionCalls(lambda: acting.profile.tools, tools.run, self._tools_answered)
         self._admission = Admission(
             clients.replies,
-            self._session,
+            self.session,
             asking=self._asking,
             functions=self.functions,
             voice=self._voice,
             boundary=boundary,
-            refused=call.refused,
+            refused=watch.refused,
             new_id=new_id,
         )
 
@@ -202,10 +197,6 @@ class Conversation:
 
     # -- from the clients ---------------------------------------------------------------------------------------------
 
-    def first(self, config: SessionConfig) -> SessionConfig:
-        """The configuration to open the first model session with."""
-        return self._session.first(config)
-
     def take(self, event: ClientEvent, reply: Reply, *, trusted: bool = False) -> None:
         """An event of the client who is reached by ``reply``: what is a client's to decide goes on to the model."""
         self._admission.take(event, reply, trusted=trusted)
@@ -216,9 +207,10 @@ class Conversation:
 
     # -- from the model -----------------------------------------------------------------------------------------------
 
-    def play(self, chunk: AudioChunk) -> bool:
-        """Model audio; returns whether it is still wanted."""
-        return self._voice.play(chunk)
+    def play(self, chunk: AudioChunk) -> None:
+        """Model audio."""
+        if self._voice.play(chunk):
+            self._watch.audio()
 
     def hear(self, event: ServerEvent) -> None:
         """Any other event of the model."""
@@ -228,14 +220,14 @@ class Conversation:
         in_force = None
         if isinstance(event, SessionCreated | SessionUpdated):
             in_force, event = event.session, self._put_in_force(event)
-        shown = self._session.to_clients(event)
+        shown = self.session.to_clients(event)
         if show and shown is not None:
             self._call.tell(shown)
         elif isinstance(event, ErrorEvent) and event.error.code != ALREADY_ACTIVE:
             self._call.note(event)
         if isinstance(event, ErrorEvent):
-            self._session.refused(event.error.event_id)
-        if isinstance(event, InputAudioBufferSpeechStarted) and self._session.interrupts:
+            self.session.refused(event.error.event_id)
+        if isinstance(event, InputAudioBufferSpeechStarted) and self.session.interrupts:
             self._voice.interrupt(self._asking.live_response_id)
         played = self._voice.observe(event)
         if played is not None:
@@ -245,7 +237,7 @@ class Conversation:
         self.functions.observe(event)
         self._asking.go_on(requests)
         if self._supervision is not None and in_force is not None:
-            self._supervision.check(in_force, self._session.lock)
+            self._supervision.check(in_force, self.session.lock)
 
     def session_lost(self) -> None:
         """The model session is gone: what it was saying ends here."""
@@ -260,7 +252,7 @@ class Conversation:
             session: what is in force now, where that is not what was.
         """
         if session is not None:
-            self._session.unasked()
+            self.session.unasked()
             self._call.on_model_event(SessionUpdated(event_id=self._new_id("event_"), session=dict(session)))
         self._asking.session_replaced(answer=not self.functions.running)
 
@@ -308,9 +300,9 @@ class Conversation:
 
     def _put_in_force(self, event: SessionCreated | SessionUpdated) -> SessionCreated | SessionUpdated:
         """The session that is now in force decides who interrupts and who asks."""
-        shown = self._session.put(event, expires_at=self._call.lifetime.expires_at)
+        shown = self.session.put(event, expires_at=self._call.lifetime.expires_at)
         self._clients.session = shown
-        self._asking.automatic(self._session.answers)
+        self._asking.automatic(self.session.answers)
         return event.model_copy(update={"session": shown})
 
     def _tools_answered(self, output_item_ids: list[str]) -> None:
@@ -324,9 +316,9 @@ class Conversation:
 
     def _hand_over(self, lock: SessionLock) -> None:
         """Another agent answers from here on; what it does not decide stays as it was."""
-        changes, same_voice = self._session.succeed(lock)
+        changes, same_voice = self.session.succeed(lock)
         self._call.handed_over()
         if same_voice:
-            self._boundary.to_model(self._session.told(self._clients.own(SessionUpdate(session=changes))))
+            self._boundary.to_model(self.session.told(self._clients.own(SessionUpdate(session=changes))))
         else:
-            self._boundary.restart_model(self._session.restarted(changes))
+            self._boundary.restart_model(self.session.restarted(changes))

@@ -30,6 +30,7 @@ from perhop.realtime.events import (
 
 if TYPE_CHECKING:
     from perhop.call.call import Call
+    from perhop.call.watch import CallWatch
 
 __all__ = ["Spending"]
 
@@ -70,6 +71,7 @@ class Spending:
         self._warning = warning or WarningSettings()
         self._clock = clock
         self._call: Call | None = None
+        self._watch: CallWatch | None = None
         self._state = _State.GOING
         self._limit = ""
         self._goodbye: str | None = None
@@ -84,9 +86,9 @@ class Spending:
         """What the call used so far."""
         return self._account.used
 
-    def begin(self, call: Call) -> None:
-        """The call begins."""
-        self._call = call
+    def begin(self, call: Call, watch: CallWatch) -> None:
+        """The call begins; ``watch`` is told what is used."""
+        self._call, self._watch = call, watch
         self._judge()
 
     def observe(self, event: ServerEvent) -> None:
@@ -132,12 +134,12 @@ class Spending:
     def _add(self, use: TokenUse, own_name: str | None) -> None:
         """Counts under the configured name of the model; a price may also be given by the model's own name."""
         call = self._call
-        if call is None:
+        if call is None or self._watch is None:
             return
         cost = self._cost(call.model, use, own_name)
         self._account.add(use, cost)
         tokens = {"transcription": use.total} if use.transcription else use.tokens
-        call.used(Usage(call.model, tokens, float(cost) if cost is not None else None))
+        self._watch.used(Usage(call.model, tokens, float(cost) if cost is not None else None))
         self._judge()
 
     def _cost(self, model: str, use: TokenUse, own_name: str | None) -> Decimal | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perhop.call.observer import CallObserver, ErrorSide
+from perhop.call.legs import CallerLeg
+from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage
 from perhop.call.turns import Turn, TurnWatch
 from perhop.realtime.events import ErrorEvent, ResponseContentPartAdded, ServerEvent
 
@@ -16,31 +17,29 @@ __all__ = ["CallWatch"]
 
 
 class CallWatch:
-    """Of one call: its turns and its errors.
+    """Of one call: its turns, its errors, its tools, and what it uses.
 
     Args:
-        clocked: it is known when a response was played.
-        heard_here: model audio passes here; else the part that announces it stands for it.
+        leg: of the caller. A direct call's plays nothing: the model does, and tells when; and what announces a part of
+            model audio stands for the audio, which does not pass here.
         clock: s, monotonic.
     """
 
-    def __init__(
-        self, call: Call, observer: CallObserver, *, clocked: bool, heard_here: bool, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, call: Call, observer: CallObserver, leg: CallerLeg, *, clock: Callable[[], float]) -> None:
         self._call = call
         self._observer = observer
-        self._heard_here = heard_here
         self._clock = clock
-        self._turns = TurnWatch(clocked=clocked)
+        self._heard_here = leg.transport != "direct"
+        self._turns = TurnWatch(clocked=leg.clocked or not self._heard_here)
 
     @property
     def turns(self) -> int:
         """That began so far."""
         return self._turns.count
 
-    def leg_changed(self, *, clocked: bool) -> None:
+    def leg_changed(self, leg: CallerLeg) -> None:
         """The caller is on another leg, which may play in another way."""
-        self._turns.clocked = clocked
+        self._turns.clocked = leg.clocked
 
     def shown(self, event: ServerEvent, side: ErrorSide) -> None:
         """Clients are about to be told this; an error is the fault of ``side``."""
@@ -55,6 +54,18 @@ class CallWatch:
         """A piece of model audio went to the caller."""
         if self._turns.wants_audio:
             self._turns.audio(self._clock())
+
+    def refused(self, code: str) -> None:
+        """A client was answered with this error, for a mistake of its own."""
+        self._observer.error(self._call, code, "client")
+
+    def tool_ran(self, run: ToolRun) -> None:
+        """A tool of the agent was run."""
+        self._observer.tool_ran(self._call, run)
+
+    def used(self, usage: Usage) -> None:
+        """A response told what it used."""
+        self._observer.used(self._call, usage)
 
     def end(self) -> None:
         """The call is over."""

@@ -17,7 +17,6 @@ __all__ = [
     "AnyItem",
     "ClientItem",
     "ContentPart",
-    "ContentType",
     "FunctionCallItem",
     "FunctionCallOutputItem",
     "Item",
@@ -38,7 +37,6 @@ ITEM_ID_MAX = 32
 
 Role = Literal["system", "user", "assistant"]
 ItemStatus = Literal["completed", "incomplete", "in_progress"]
-ContentType = Literal["input_text", "input_audio", "input_image", "output_text", "output_audio"]
 
 
 class ContentPart(WireModel):

@@ -31,7 +31,6 @@ __all__ = [
     "MaxTokens",
     "SessionConfig",
     "SessionKind",
-    "SessionUpdateFields",
     "parse_session",
 ]
 
@@ -127,11 +126,6 @@ class SessionConfig(WireModel):
         return self.output_modalities[0]
 
     @property
-    def function_tools(self) -> tuple[JsonObject, ...]:
-        """The function tools in the shape of ``session.tools``."""
-        return tuple(tool.to_dict() for tool in self.tools if isinstance(tool, FunctionTool))
-
-    @property
     def tool_choice_wire(self) -> str | JsonObject:
         """``tool_choice`` as it stands on the wire."""
         choice = self.tool_choice
@@ -185,10 +179,6 @@ class SessionConfig(WireModel):
 
 def _shown(value: object) -> object:
     return value.to_dict() if isinstance(value, WireModel) else value
-
-
-SessionUpdateFields = Mapping[str, Any]
-"""The ``session`` object of a ``session.update``: the keys to change."""
 
 
 def parse_session(obj: Mapping[str, Any]) -> JsonObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from perhop.brain.dialogue.phrasing import capital, sentence
 from perhop.brain.dialogue.results import Fault
@@ -13,7 +13,7 @@ from perhop.brain.grammar.samples import read_sample
 from perhop.brain.grammar.schema import Kind, Slot, Tool
 from perhop.brain.grammar.understand import Domain
 from perhop.brain.grammar.values import Json, say_value
-from perhop.text.verbalise import say_date, say_list
+from perhop.text.verbalise import say_list
 
 __all__ = [
     "NO_TOOLS",
@@ -230,11 +230,6 @@ def fault(tool: Tool | None, problem: Fault) -> list[str]:
     if message and len(message) > 1:
         return [message, "You can change something, or say try again or cancel."]
     return ["I'm sorry, that didn't work.", "Shall I try again?"]
-
-
-def next_weekday(today: date) -> str:
-    """A date to give as an example."""
-    return say_date(today + timedelta(days=(4 - today.weekday()) % 7 or 7), today)
 
 
 def which_of(tools: Sequence[Tool]) -> str:

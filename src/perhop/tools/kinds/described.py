@@ -14,7 +14,6 @@ from perhop.tools.errors import InvalidArgumentsError, Problem, ToolDefinitionEr
 
 __all__ = ["DescribedTool", "SchemaCheck"]
 
-MAX_SCHEMA_BYTES = 65_536
 _VALUE = "the value"
 
 

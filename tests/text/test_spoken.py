@@ -145,9 +145,12 @@ def test_what_was_written_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize("piece", ["a ", "one ", "john dot ", "x@", "1,", "a.b", "half past ", "a as in ", "double "])
 def test_long_text_takes_time_in_proportion(piece: str) -> None:
     def spent(length: int) -> float:
-        started = time.process_time()
-        normalise((piece * length)[:length])
-        return time.process_time() - started
+        """The lesser of two times: what else the machine does only ever adds to it."""
+        text, took = (piece * length)[:length], []
+        for _ in range(2):
+            started = time.process_time()
+            normalise(text)
+            took.append(time.process_time() - started)
+        return min(took)
 
-    spent(2_000)
     assert spent(16_000) < 12 * max(spent(4_000), 0.004), "four times the text, well under sixteen times the time"

@@ -17,6 +17,7 @@ from perhop.call.legs import EndReason
 from perhop.call.manager import CallManager, ModelKind
 from perhop.call.observer import CallObserver, Usage
 from perhop.call.prices import PriceTable
+from perhop.call.voice import PLAYER_LAG_S
 from perhop.config.budget import BudgetSettings, PriceSettings, WarningSettings
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.events import ErrorEvent, ResponseCreate
@@ -186,7 +187,7 @@ async def test_a_session_that_only_transcribes_just_ends() -> None:
 @virtual
 async def test_a_caller_who_plays_by_himself_is_given_the_time_to() -> None:
     at = Counter(clocked=False, call_s=60)
-    await at.play(60.9)
+    await at.play(60.9 + PLAYER_LAG_S)
     assert at.call.ended is None
     await at.play(0.3)
     assert at.call.ended is EndReason.LIMIT_REACHED

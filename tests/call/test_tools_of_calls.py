@@ -15,6 +15,7 @@ from perhop.call.agents import Agent, UnknownAgentError
 from perhop.call.call import Call
 from perhop.call.legs import EndReason
 from perhop.call.manager import CallManager, ModelKind
+from perhop.call.voice import PLAYER_LAG_S
 from perhop.errors import PerhopError
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.events import ConversationItemAdded, ResponseCreate, ResponseDone, SessionUpdated
@@ -233,7 +234,7 @@ def test_a_caller_who_plays_by_himself_gets_the_time_the_goodbye_takes() -> None
         caller.clocked = False
         scene = Scene("hang_up", 1_000, agent=desk(builtin("hang_up")), caller=caller)
         scene.ask()
-        await scene.wait(0.9)
+        await scene.wait(0.9 + PLAYER_LAG_S)
         assert scene.call.ended is None
         await scene.wait(0.3)
         assert scene.call.ended is EndReason.TOOL_HANGUP

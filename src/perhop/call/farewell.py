@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from perhop.call.voice import Voice
+from perhop.call.voice import PLAYER_LAG_S, Voice
 from perhop.realtime.events import ResponseCreated, ResponseDone, ServerEvent
 from perhop.realtime.items import FunctionCallItem
 
@@ -75,7 +75,7 @@ class Farewell:
             self._at(0.0)
         elif not self._voice.clocked:
             # Whoever plays it by himself tells nobody when he is done.
-            self._at(audio_ms / 1000)
+            self._at(audio_ms / 1000 + PLAYER_LAG_S)
 
     def _at(self, seconds: float) -> None:
         """Never from within the event that leads to it: the call is not done with that one yet."""

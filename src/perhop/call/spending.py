@@ -17,6 +17,7 @@ from perhop.call.observer import Usage
 from perhop.call.own_words import purpose_of, spoken
 from perhop.call.prices import PriceTable
 from perhop.call.usage import TokenUse, of_response, of_transcription
+from perhop.call.voice import PLAYER_LAG_S
 from perhop.config.budget import WarningSettings
 from perhop.config.models import BUILT_IN_MODELS
 from perhop.realtime.events import (
@@ -187,7 +188,7 @@ class Spending:
             self._end_in(0.0)
         elif not call.conversation.clocked:
             # Whoever plays it by himself tells nobody when he is done.
-            self._end_in(audio_s)
+            self._end_in(audio_s + PLAYER_LAG_S)
 
     def _say(self, text: str, *, purpose: str) -> bool:
         """Has the model say something; False when there is nobody to say it to."""

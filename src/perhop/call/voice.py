@@ -12,7 +12,10 @@ from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import ClientEvent, OutputAudioBufferCleared, ResponseDone, ServerEvent
 from perhop.realtime.ids import IdFactory
 
-__all__ = ["AgentVoice", "Voice"]
+__all__ = ["PLAYER_LAG_S", "AgentVoice", "Voice"]
+
+PLAYER_LAG_S = 0.3
+"""How far behind a client with a player of its own may be when nothing is missing: it buffers before it begins."""
 
 
 class Voice(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from perhop.config.store import StoreSettings
 from perhop.store.errors import StoreDownError, StoreError, is_down
+from perhop.store.postgres import keep_fresh
 from perhop.store.sqlite import READING, switch_to_wal, tune
 
 __all__ = ["DEFAULT_FILE", "Database", "Dialect"]
@@ -42,7 +43,10 @@ class Database:
         self._settings = settings
         self._writer = asyncio.Lock()
         self._writing = self._make_engine(timeout_s=settings.query_timeout_s)
-        self._reading = self._writing.execution_options(**{READING: True})
+        # Each statement of ours sees PostgreSQL as it is when it begins, inside a transaction or not; whoever only reads
+        # is spared the round trips for one.
+        reading = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {READING: True}
+        self._reading = self._writing.execution_options(**reading)
 
     @classmethod
     async def open(cls, settings: StoreSettings, *, data: Path | None = None) -> Self:
@@ -83,7 +87,7 @@ class Database:
         A block may also commit by itself, when something has to be durable before it goes on.
 
         Args:
-            reading: the block only reads; on SQLite it then waits for no writer.
+            reading: the block only reads; on SQLite it then waits for no writer, on PostgreSQL it is no transaction.
 
         Raises:
             StoreDownError: the database is away or does not answer in time. When that happens to the commit itself, it
@@ -91,20 +95,33 @@ class Database:
         """
         engine = self._reading if reading else self._writing
         async with self._turn(reading=reading), AsyncSession(engine, expire_on_commit=False) as session:
-            try:
+            with self._reaching():
                 # Now, not with the first statement: a writer on SQLite gets its turn before it reads.
                 await session.connection()
-            except (*_OF_DRIVERS, OSError) as error:
-                if is_down(error):
-                    raise StoreDownError(f"the database {self.url} does not answer: {_reason(error)}") from error
-                raise StoreError(f"the database {self.url} cannot be used: {_reason(error)}") from error
-            try:
+            with self._using():
                 yield session
                 await session.commit()
-            except _OF_DRIVERS as error:
-                if is_down(error):
-                    raise StoreDownError(f"the database {self.url} went away: {_reason(error)}") from error
-                raise
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of PostgreSQL's driver, outside any transaction: a statement is carried out and committed in one
+        round trip, at a tenth of what a session costs. For the few statements that somebody on the phone waits for.
+
+        Raises:
+            StoreDownError: the database is away or does not answer in time. When that happens to a statement, it may
+                have been carried out all the same.
+            StoreError: the database does not understand the statement, or refuses it.
+        """
+        async with AsyncExitStack() as stack:
+            with self._reaching():
+                connection = await stack.enter_async_context(self._writing.connect())
+                entry = await connection.get_raw_connection()
+            assert isinstance(entry.driver_connection, asyncpg.Connection), "only PostgreSQL has this"
+            try:
+                with self._using():
+                    yield entry.driver_connection
+            except asyncpg.PostgresError as error:
+                raise StoreError(f"the database {self.url} refuses a statement: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Closes all connections; idempotent."""
@@ -120,6 +137,26 @@ class Database:
             timeout_s: of one statement, and on SQLite for another writer.
         """
         return self._make_engine(timeout_s=timeout_s, for_migrations=True)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """What happens in the block is getting a connection."""
+        try:
+            yield
+        except (*_OF_DRIVERS, OSError) as error:
+            if is_down(error):
+                raise StoreDownError(f"the database {self.url} does not answer: {_reason(error)}") from error
+            raise StoreError(f"the database {self.url} cannot be used: {_reason(error)}") from error
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """What happens in the block is done with a connection."""
+        try:
+            yield
+        except _OF_DRIVERS as error:
+            if is_down(error):
+                raise StoreDownError(f"the database {self.url} went away: {_reason(error)}") from error
+            raise
 
     @asynccontextmanager
     async def _turn(self, *, reading: bool) -> AsyncIterator[None]:
@@ -162,11 +199,13 @@ class Database:
                 pool_size=settings.pool,
                 max_overflow=0,
                 pool_timeout=timeout_s,
-                # A server that was restarted is noticed before the first statement, not by its failure.
-                pool_pre_ping=not sqlite,
+                # The one used last knows our statements best, and so does its process in the server.
+                pool_use_lifo=True,
             )
         if sqlite:
             tune(engine, foreign_keys=not for_migrations)
+        elif not for_migrations:
+            keep_fresh(engine)
         return engine
 
 

@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 from sqlalchemy import Table, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from perhop.errors import PerhopError
 from perhop.store import Database, StoreDownError
@@ -149,12 +149,18 @@ class Outcomes:
     async def _persist(self, tool: str, asked: str, context: ToolContext, work: Work, timeout_s: float) -> Outcome:
         deadline = asyncio.get_running_loop().time() + timeout_s
         committing = asyncio.Event()  # set from the moment a commit may have been made
+        tries = 0
         while True:
+            tries += 1
             try:
                 return await self._attempt(tool, asked, context, work, deadline, committing)
             except StoreDownError:
                 if not committing.is_set():
-                    raise
+                    # Nothing happened. It may have been this one connection, closed at this very moment; a database
+                    # that is away is not waited for.
+                    if tries > 1 or asyncio.get_running_loop().time() > deadline:
+                        raise
+                    continue
                 if asyncio.get_running_loop().time() + _RETRY_S > deadline:
                     raise InDoubtError("The database went away; nobody knows yet whether it was done.") from None
                 await asyncio.sleep(_RETRY_S)
@@ -170,11 +176,14 @@ class Outcomes:
     ) -> Outcome:
         try:
             async with self._writing() as session:
-                recorded = await self._claim(session, tool, asked, context, state="begun", result=None)
+                # Past the session's own machinery, which knows nothing of these statements and would cost as much.
+                connection = await session.connection()
+                recorded = await self._claim(connection, tool, asked, context, state="begun", result=None)
                 if recorded is not None:
                     return recorded
                 result = await self._in_time(work, session, deadline)
-                await session.execute(self._finishing, {**self._key(context), "new_result": result})
+                connection = await session.connection()
+                await connection.execute(self._finishing, {**self._key(context), "new_result": result})
                 committing.set()
             return Outcome("done", result)
         except OtherCallError:
@@ -183,7 +192,8 @@ class Outcomes:
             refusal = str(error)
         # What the tool wrote is rolled back; that it refused is recorded, unless somebody else succeeded meanwhile.
         async with self._writing() as session:
-            recorded = await self._claim(session, tool, asked, context, state="refused", result=refusal)
+            connection = await session.connection()
+            recorded = await self._claim(connection, tool, asked, context, state="refused", result=refusal)
         return recorded or Outcome("refused", refusal)
 
     @staticmethod
@@ -199,7 +209,14 @@ class Outcomes:
         return result
 
     async def _claim(
-        self, session: AsyncSession, tool: str, asked: str, context: ToolContext, *, state: str, result: str | None
+        self,
+        connection: AsyncConnection,
+        tool: str,
+        asked: str,
+        context: ToolContext,
+        *,
+        state: str,
+        result: str | None,
     ) -> Outcome | None:
         """Writes the row of this function call, or returns the outcome in the one that is there.
 
@@ -216,9 +233,9 @@ class Outcomes:
             "result": result,
             "created_at": datetime.now(UTC),
         }
-        if (await session.execute(self._claiming, values)).first() is not None:
+        if (await connection.execute(self._claiming, values)).first() is not None:
             return None
-        found = (await session.execute(self._finding, self._key(context))).one()
+        found = (await connection.execute(self._finding, self._key(context))).one()
         if found.asked != asked:
             raise OtherCallError("Another function call had the same id. Call the function again.")
         return Outcome("refused" if found.state == "refused" else "done", found.result or "", repeated=True)

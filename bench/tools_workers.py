@@ -1,4 +1,4 @@
-"""Six workers for ``bench/tools.py``: each looks, writes one row, and hangs."""
+"""A worker for ``bench/tools.py`` whose tools do next to nothing: what they cost is the way to them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from perhop import Worker, WorkerContext
 
-__all__ = ["NAMES", "Base", "Row", "audit", "calendar", "crm", "listings", "sms", "transcript"]
-
-NAMES = ("crm", "calendar", "listings", "sms", "transcript", "audit")
+__all__ = ["Base", "trivial"]
 
 
 class Base(DeclarativeBase):
@@ -24,32 +22,28 @@ class Row(Base):
     __tablename__ = "bench_rows"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    worker: Mapped[str] = mapped_column(String(32))
     text: Mapped[str] = mapped_column(String(256))
 
 
-def _make(name: str) -> Worker:
-    worker = Worker(name, concurrency=64)
-
-    @worker.tool(name=f"{name}_look", effect="none")
-    async def look(word: str) -> dict[str, str]:
-        """Looks something up."""
-        return {"found": word}
-
-    @worker.tool(name=f"{name}_write", effect="once")
-    async def write(text: str, context: WorkerContext) -> dict[str, int]:
-        """Writes one row."""
-        row = Row(worker=name, text=text)
-        context.session.add(row)
-        await context.session.flush()
-        return {"row": row.id}
-
-    @worker.tool(name=f"{name}_hang", effect="none", timeout_s=600)
-    async def hang() -> None:
-        """Never answers."""
-        await asyncio.Event().wait()
-
-    return worker
+trivial = Worker("trivial", concurrency=64)
 
 
-crm, calendar, listings, sms, transcript, audit = map(_make, NAMES)
+@trivial.tool(effect="none")
+async def look(word: str) -> dict[str, str]:
+    """Looks something up."""
+    return {"found": word}
+
+
+@trivial.tool(effect="once")
+async def write(text: str, context: WorkerContext) -> dict[str, int]:
+    """Writes one row."""
+    row = Row(text=text)
+    context.session.add(row)
+    await context.session.flush()
+    return {"row": row.id}
+
+
+@trivial.tool(effect="none", timeout_s=600)
+async def hang() -> None:
+    """Never answers."""
+    await asyncio.Event().wait()

@@ -22,7 +22,6 @@ __all__ = ["PostgresServer", "find_program"]
 
 _SETTINGS = {
     "listen_addresses": "",
-    "max_connections": "100",
     "shared_buffers": "32MB",
     # Commits are written as they are in production; only what costs time and protects nothing here is off.
     "synchronous_commit": "on",
@@ -58,10 +57,11 @@ class PostgresServer:
     Args:
         fsync: commits wait until the disk has them. Without it a machine that loses its power loses commits; a process
             that is killed loses none.
+        connections: at once, at most.
     """
 
-    def __init__(self, *, fsync: bool = True) -> None:
-        self._settings = _SETTINGS | {"fsync": "on" if fsync else "off"}
+    def __init__(self, *, fsync: bool = True, connections: int = 100) -> None:
+        self._settings = _SETTINGS | {"fsync": "on" if fsync else "off", "max_connections": str(connections)}
         self._free: list[str] = []
         self.folder = Path(tempfile.mkdtemp(prefix="perhop-pg-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None

@@ -43,8 +43,8 @@ class Database:
         self._settings = settings
         self._writer = asyncio.Lock()
         self._writing = self._make_engine(timeout_s=settings.query_timeout_s)
-        # Each statement of ours sees PostgreSQL as it is when it begins, inside a transaction or not; whoever only reads
-        # is spared the round trips for one.
+        # A statement sees PostgreSQL as it is when it begins, inside a transaction or not; whoever only reads is spared
+        # the round trips for one.
         reading = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {READING: True}
         self._reading = self._writing.execution_options(**reading)
 

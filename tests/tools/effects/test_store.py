@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, text
 from structlog.contextvars import bound_contextvars, get_contextvars
+from tests.bus.conftest import until
+from tests.store.databases import open_database
 
 from perhop.config.store import StoreSettings
 from perhop.store import Database, downgrade, upgrade
@@ -82,6 +84,43 @@ async def test_what_writes_records_of_all_calls_bears_the_name_of_none(tables: D
         await ledger.begin(record())
     await ledger.close()
     assert names == [{}]
+
+
+async def test_no_record_waits_behind_an_outcome(postgres_url: str) -> None:
+    async with open_database(postgres_url) as tables:
+        await upgrade(tables, SCHEMA)
+        ledger = StoreLedger(tables)
+        await ledger.begin(record(1))
+        async with tables.session() as session:
+            await session.execute(select(EffectRow).where(EffectRow.key == record(1).key).with_for_update())
+            ledger.end(record(1).key, EffectState.DONE)
+            for number in range(2, 10):
+                assert await ledger.begin(record(number)) is None
+        await ledger.close()
+        assert (await states(tables))["call_1"] == "done"
+
+
+async def test_a_connection_that_the_database_closed_while_it_lay_idle_costs_no_effect(postgres_url: str) -> None:
+    async with open_database(postgres_url) as tables:
+        await upgrade(tables, SCHEMA)
+        ledger = StoreLedger(tables)
+        assert await ledger.begin(record(1)) is None
+        async with tables.driver() as idle, tables.driver() as other:
+            await other.execute("SELECT pg_terminate_backend($1)", idle.get_server_pid())
+        await until(idle.is_closed)
+        assert await ledger.begin(record(2)) is None
+        assert await ledger.begin(record(2)) is EffectState.PENDING
+        await ledger.close()
+
+
+async def test_of_a_group_only_what_was_there_before_is_refused(tables: Database) -> None:
+    first, second = StoreLedger(tables), StoreLedger(tables)
+    for number in (3, 7):
+        await first.begin(record(number))
+    answers = await asyncio.gather(*(second.begin(record(number)) for number in range(10)))
+    assert [number for number, answer in enumerate(answers) if answer is not None] == [3, 7]
+    assert second.commits == 1
+    await asyncio.gather(first.close(), second.close())
 
 
 async def test_an_outcome_is_final(tables: Database) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
+from tests.store.databases import open_database
 from tests.workers.sdk.ledger import count, create_tables, make_worker
 
 from perhop import WorkerContext
@@ -129,3 +131,33 @@ async def test_old_outcomes_are_forgotten_and_new_ones_are_not(database: Databas
         assert await outcomes.prune(older_than=timedelta(hours=-1)) == 5
         await bench.call("add", ADD, function_call_id="call_0")
     assert await count(database) == 6
+
+
+async def test_a_connection_lost_before_the_commit_costs_another_attempt_and_no_second_effect(
+    postgres_url: str,
+) -> None:
+    lost = [True, False]
+
+    async def hook(context: WorkerContext) -> None:
+        if lost.pop(0):
+            await context.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async with open_database(postgres_url) as database:
+        await create_tables(database)
+        async with running(make_worker(hook), database=database) as bench:
+            await bench.call("add", ADD, function_call_id="call_1")
+        assert not lost
+        assert await count(database) == 1
+
+
+async def test_connections_lost_again_and_again_are_told_and_nothing_was_done(postgres_url: str) -> None:
+    async def hook(context: WorkerContext) -> None:
+        await context.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async with open_database(postgres_url) as database:
+        await create_tables(database)
+        async with running(make_worker(hook), database=database) as bench:
+            with pytest.raises(RemoteError) as caught:
+                await bench.call("add", ADD, function_call_id="call_1")
+        assert caught.value.code == "unavailable"
+        assert await count(database) == 0

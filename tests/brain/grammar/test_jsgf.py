@@ -190,3 +190,11 @@ def test_missing_words_are_told_unless_they_have_a_pronunciation() -> None:
 )
 def test_phrases_are_made_speakable(text: str, spoken: str) -> None:
     assert speakable(text) == spoken
+
+
+def test_an_identifier_with_names_of_its_own_is_said_by_name_or_pointed_at() -> None:
+    doctor = {"type": "string", "enum": ["d1", "d2"], "x-values": {"d1": ["Doctor Lee"], "d2": ["Doctor Brown"]}}
+    spec = function("book_visit", {"resource_id": doctor}, samples=["book a visit with {resource_id}"])
+    grammar = build_grammar(Domain([spec]))
+    assert accepts(grammar, "book a visit with doctor lee")
+    assert accepts(grammar, "book the first one")

@@ -161,9 +161,16 @@ def _phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
     Nothing here is so short and so free that a recogniser would put it where there is only noise: a value that is a
     lone number needs its cue, and "it" needs a verb.
     """
+    if not slot.reference:
+        return _value_phrase(slot, cues, rules)
+    pointed = f"[of | for] ({alternatives(POINTING)})"
+    # Some identifiers have names of their own: "Doctor Lee".
+    named = _value_phrase(slot, cues, rules) if slot.choices else ""
+    return f"({pointed} | {named})" if named else pointed
+
+
+def _value_phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
     before, after = _cue_texts(slot, cues)
-    if slot.reference:
-        return f"[of | for] ({alternatives(POINTING)})"
     value = None if slot.kind in _ONLY_ASKED else value_rule(slot)
     if value is None:
         return ""

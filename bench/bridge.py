@@ -5,7 +5,7 @@ an echo model behind a WebSocket. What a caller says is decoded, sent to the mod
 comes back as ``response.output_audio.delta``, is encoded and paced back to it. Probes measure the delay from a tone
 sent to the tone heard: the whole round trip, both codecs, both hops and the pacing.
 
-    python bench/bridge.py                            # 1, 10, 50, 100, 150 calls; talking always, then 40 % of the time:
+    python bench/bridge.py                            # 1, 10, 50, 100, 150 calls; always talking, then 40 % of it:
                                                       # 8 minutes
     python bench/bridge.py --calls 10 --seconds 5 --no-talk --no-stops
     python bench/bridge.py --peer in-process          # the same without the second hop: what the WebSocket costs

@@ -17,7 +17,7 @@ from perhop.telemetry.traces import Traces
 class Collector:
     """Takes spans over HTTP."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, elsewhere: str | None = None) -> None:
         self.requests: list[tuple[str | None, bytes]] = []
         requests = self.requests
 
@@ -25,7 +25,9 @@ class Collector:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 requests.append((self.headers.get("authorization"), body))
-                self.send_response(200)
+                self.send_response(200 if elsewhere is None else 307)
+                if elsewhere is not None:
+                    self.send_header("Location", elsewhere)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None: ...
@@ -61,6 +63,22 @@ async def test_what_waits_is_sent_at_the_end_with_the_name_of_the_service(collec
     names = {entry.key: entry.value.string_value for entry in sent.resource.attributes}
     assert (names["service.name"], names["service.version"]) == ("desk", "9.9")
     assert [span.name for scope in sent.scope_spans for span in scope.spans] == ["call"]
+
+
+async def test_a_collector_that_points_elsewhere_does_not_pass_the_key_on(collector: Collector) -> None:
+    pointing = Collector(elsewhere=collector.url)
+    thread = threading.Thread(target=pointing.server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        traces = Traces(settings(pointing.url, otlp_headers={"api-key": "x"}, timeout_s=1), version="9.9")
+        traces.tracer.start_span("call").end()
+        await traces.close()
+    finally:
+        pointing.server.shutdown()
+        pointing.server.server_close()
+        thread.join()
+    assert len(pointing.requests) == 1
+    assert collector.requests == []
 
 
 async def test_of_a_sample_of_nothing_nothing_is_sent(collector: Collector) -> None:

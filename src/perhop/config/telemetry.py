@@ -15,7 +15,8 @@ class TelemetrySettings(Table):
     """``[telemetry]``: traces of calls, by OpenTelemetry. Metrics need no settings: they are at ``/metrics``.
 
     Attributes:
-        otlp_url: where spans are sent by OTLP over HTTP (``http://collector:4318/v1/traces``); nowhere when unset.
+        otlp_url: where spans are sent by OTLP over HTTP (``http://collector:4318/v1/traces``); nowhere when unset. As
+            with models, bus and database, it is whoever runs the server who says so, and ``[outgoing]`` does not apply.
         otlp_headers: sent with them (``Authorization``, …).
         service_name: what this process is called there.
         sample: share of calls that are traced, 0 to 1; a call is traced whole or not at all.

@@ -67,6 +67,26 @@ def test_a_lost_packet_is_waited_for_and_then_covered() -> None:
     run_virtual(main())
 
 
+def test_after_one_lost_packet_nothing_is_delayed_any_more_within_two_seconds() -> None:
+    async def main() -> None:
+        caller = await a_call()
+        await caller.talk(50)
+        caller.rtp()  # never sent
+        said, behind = 51, []
+        for _ in range(250):
+            caller.send(caller.rtp())
+            said += 1
+            behind.append(said - len(caller.sink.audio) // FRAME_BYTES)  # frames said and not heard, at this moment
+            await asyncio.sleep(0.020)
+        assert behind[0] == 2, "the lost one is waited for"
+        assert max(behind) <= 3, "and for no longer than its copy takes"
+        assert not any(behind[100:]), "two seconds later nothing waits"
+        assert caller.leg.stats().added_delay_ms == 0
+        assert len(caller.sink.audio) == said * FRAME_BYTES, "no audio was added, and none is missing"
+
+    run_virtual(main())
+
+
 def test_a_reply_starts_at_once_and_then_keeps_its_pace() -> None:
     async def main() -> None:
         caller = await a_call()

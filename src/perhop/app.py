@@ -168,7 +168,15 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         database=db,
         stack=stack,
     )
-    runner = await start_tools(registry, db=db, guard=guard, bus=bus, stack=stack, on_change=registry.on_change)
+    runner = await start_tools(
+        registry,
+        db=db,
+        guard=guard,
+        bus=bus,
+        stack=stack,
+        on_change=registry.on_change,
+        unknown=metrics.effect_unknown,
+    )
     webrtc = await WebRTCEdge.open(_webrtc_settings(settings))
     stack.push_async_callback(webrtc.close)
     client_secrets = ClientSecretStore(single_use=settings.tokens.single_use, max_live=settings.tokens.max_live)

@@ -53,11 +53,13 @@ async def start_tools(
     bus: Bus,
     stack: AsyncExitStack,
     on_change: Callable[[Callable[[], None]], None] | None = None,
+    unknown: Callable[[str], None] = lambda _: None,
 ) -> ToolRunner:
     """Starts what tools need; ``stack`` ends it.
 
     Args:
         on_change: calls what it is given whenever ``known`` changed; None if that never happens.
+        unknown: told the tool of every effect of which nobody will know whether it happened.
 
     Raises:
         ConfigError: an MCP server is declared and the package for it is missing.
@@ -68,7 +70,7 @@ async def start_tools(
     stack.push_async_callback(mcp.close)
     if known.sources:
         mcp.open()
-    runner = ToolRunner(services=ToolServices(guard=guard, bus=bus, mcp=mcp), effects=ledger)
+    runner = ToolRunner(services=ToolServices(guard=guard, bus=bus, mcp=mcp), effects=ledger, unknown=unknown)
     stack.push_async_callback(runner.close)
 
     async def ask(record: EffectRecord) -> EffectState | None:
@@ -78,7 +80,11 @@ async def start_tools(
             return EffectState.UNKNOWN
         return await runner.settle_later(tool, record)
 
-    recovery = EffectRecovery(ledger, ask)
+    def settled(record: EffectRecord, state: EffectState) -> None:
+        if state is EffectState.UNKNOWN:
+            unknown(record.tool)
+
+    recovery = EffectRecovery(ledger, ask, report=settled)
     recovery.start()
     stack.push_async_callback(recovery.close)
     upkeep = _Upkeep(known, bus, mcp)

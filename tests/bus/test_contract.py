@@ -19,6 +19,7 @@ from perhop.tools.bus import (
     Consumer,
     Endpoint,
     Message,
+    NotNowError,
     NoWorkerError,
     RemoteError,
     Service,
@@ -366,6 +367,51 @@ async def test_a_message_nobody_can_take_is_given_up_and_the_next_one_comes(bus:
                     continue
     await asyncio.wait_for(done.wait(), 10)
     assert attempts == [b"poison", b"poison", b"good"]
+
+
+async def test_a_message_that_has_to_wait_is_never_given_up(bus: Bus) -> None:
+    call = unique("rtc")
+    attempts: list[bytes] = []
+    done = asyncio.Event()
+
+    async def handle(message: Message) -> None:
+        attempts.append(message.payload)
+        if len(attempts) <= 5:
+            raise NotNowError("the database is away")
+        done.set()
+
+    subject = f"perhop.calls.acme.{call}.transcript"
+    consumer = Consumer(name=unique("c"), subject=subject, handle=handle, attempts=1, retry_wait_s=0.02)
+    await bus.consume(consumer)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await bus.keep(subject, b"patient", message_id=call)
+                break
+            except BusDownError:
+                continue
+    await asyncio.wait_for(done.wait(), 10)
+    assert attempts == [b"patient"] * 6
+
+
+async def test_what_was_forgotten_reaches_nobody_any_more(bus: Bus) -> None:
+    gone, there = unique("rtc"), unique("rtc")
+    for call in (gone, there):
+        await bus.keep(f"perhop.calls.acme.{call}.transcript", call.encode(), message_id=call)
+    await bus.forget(f"perhop.calls.acme.{gone}.transcript")
+    got: list[bytes] = []
+    done = asyncio.Event()
+
+    async def handle(message: Message) -> None:
+        if message.payload in (gone.encode(), there.encode(), b"last"):
+            got.append(message.payload)
+        if message.payload == b"last":
+            done.set()
+
+    await bus.consume(Consumer(name=unique("c"), subject="perhop.calls.acme.*.transcript", handle=handle))
+    await bus.keep(f"perhop.calls.acme.{there}.transcript", b"last", message_id=f"{there}-2")
+    await asyncio.wait_for(done.wait(), 20)
+    assert gone.encode() not in got
 
 
 async def test_services_tell_what_they_serve(bus: Bus) -> None:

@@ -106,10 +106,51 @@ def test_what_depends_on_something_finds_it() -> None:
 def test_a_worker_may_finish_its_calls_before_it_is_killed() -> None:
     drain_s = load_settings(ROOT / "perhop.toml").worker.drain_s
     for name in REFERENCE:
-        assert int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s")) > drain_s
-    pods = [one["spec"]["template"]["spec"] for one in K8S if one["metadata"]["name"] in REFERENCE]
+        assert seconds(COMPOSE["services"][name]["stop_grace_period"]) > drain_s
+    pods = [
+        one["spec"]["template"]["spec"]
+        for one in K8S
+        if one["metadata"]["name"] in REFERENCE and one["kind"] == "Deployment"
+    ]
     assert len(pods) == len(REFERENCE)
     assert all(pod["terminationGracePeriodSeconds"] > drain_s for pod in pods)
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+def test_a_gateway_may_let_its_calls_end_before_it_is_killed() -> None:
+    """docs/operations.md: drain_s, then up to 15 s for telling everybody."""
+    wanted = load_settings(ROOT / "perhop.toml").server.drain_s + 15
+    assert seconds(COMPOSE["services"]["gateway"]["stop_grace_period"]) >= wanted
+    [pod] = [
+        one["spec"]["template"]["spec"]
+        for one in K8S
+        if one["metadata"]["name"] == "gateway" and "template" in one["spec"]
+    ]
+    assert pod["terminationGracePeriodSeconds"] >= wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "host"),
+    [
+        ("sms", 8090, "PERHOP_WORKERS__SMS__CALLBACK_HOST"),
+        ("calendar", 8091, "PERHOP_WORKERS__CALENDAR__FEED_HOST"),
+    ],
+)
+def test_what_is_asked_from_outside_can_be_reached(name: str, port: int, host: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert service["environment"][host] == "0.0.0.0"
+    [shared] = [one["data"] for one in K8S if one["kind"] == "ConfigMap"]
+    assert shared[host] == "0.0.0.0"
+    [reached] = [one["spec"] for one in K8S if one["kind"] == "Service" and one["metadata"]["name"] == name]
+    assert [one["port"] for one in reached["ports"]] == [port]
+    [pod] = [one["spec"]["template"] for one in K8S if one["kind"] == "Deployment" and one["metadata"]["name"] == name]
+    assert reached["selector"].items() <= pod["metadata"]["labels"].items()
+    assert port in [one["containerPort"] for one in pod["spec"]["containers"][0]["ports"]]
+    assert f"{port}" in (DEPLOY / "README.md").read_text()
 
 
 def test_no_password_is_written_down() -> None:

@@ -57,7 +57,10 @@ class Desk:
         self.log: list[str] = []
         self.acts = list(acts)
         self.ledger = Ledger(self.log, down=down)
-        self.runner = ToolRunner(effects=self.ledger, backoff=BACKOFF, wall=lambda: 1_000.0)
+        self.unknown: list[str] = []
+        self.runner = ToolRunner(
+            effects=self.ledger, unknown=self.unknown.append, backoff=BACKOFF, wall=lambda: 1_000.0
+        )
 
         async def book(day: int, who: ToolContext) -> object:
             self.log.append("sent")
@@ -115,6 +118,7 @@ def test_an_effect_is_recorded_before_it_is_sent_and_its_outcome_after(act: Any,
         await desk.run()
         assert (desk.log[0], desk.log[1], desk.log[-1]) == ("recorded", "sent", state)
         assert desk.log.count("recorded") == 1
+        assert desk.unknown == (["book"] if state == "unknown" else []), "is counted"
         [record] = desk.ledger.records
         assert record.key == context().idempotency_key
         assert record.deadline > 1_000.0 + desk.tool.timeout_s

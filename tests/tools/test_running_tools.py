@@ -66,11 +66,12 @@ async def test_what_a_crash_left_open_is_asked_for_again_or_told_to_be_unknown(
 
     endpoint = Endpoint(name="book", subject="perhop.tools.*.book", respond=respond)
     await bus.serve(Service(name="calendar", endpoints=[endpoint]))
+    unknown: list[str] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(db.close)
         guard = Guard()
         stack.push_async_callback(guard.aclose)
-        runner = await start_tools(registry, db=db, guard=guard, bus=bus, stack=stack)
+        runner = await start_tools(registry, db=db, guard=guard, bus=bus, stack=stack, unknown=unknown.append)
         async with asyncio.timeout(10):
             message = await asked.get()
             while "pending" in (await states(db)).values():  # noqa: ASYNC110 - a row of a table is not waited for
@@ -78,6 +79,7 @@ async def test_what_a_crash_left_open_is_asked_for_again_or_told_to_be_unknown(
         assert json.loads(message.payload) == {"day": "x"}
         assert message.headers[KEY_HEADER] == context(0).idempotency_key
         assert await states(db) == {"call_0": "done", "call_1": "unknown", "call_2": "unknown"}
+        assert len(unknown) == 2, "both are counted"
         result = await runner.run(registry.get("book"), '{"day":"x"}', context(0))
         assert result.ok, "the same function call again"
         assert asked.empty(), "is not sent again"

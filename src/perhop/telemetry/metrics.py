@@ -128,6 +128,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._unknown = Counter(
+            "perhop_effects_unknown",
+            "Effects of tools of which nobody will know whether they happened.",
+            ["tool"],
+            registry=self.registry,
+        )
         self._refused = Counter("perhop_refused", "Requests refused, by error code.", ["code"], registry=self.registry)
 
     def watch_calls(self, count: Callable[[], dict[str, int]]) -> None:
@@ -172,6 +178,10 @@ class Metrics:
     def secret_minted(self) -> None:
         """A client secret was handed out."""
         self._secrets.inc()
+
+    def effect_unknown(self, tool: str) -> None:
+        """Of an effect nobody will know whether it happened."""
+        self._unknown.labels(tool).inc()
 
     def webhook(self, outcome: str) -> None:
         """A webhook was delivered, put off, given up or dropped."""

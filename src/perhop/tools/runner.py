@@ -68,6 +68,7 @@ class ToolRunner:
         limits: bounds; the defaults suit a process with a few hundred calls.
         services: the ways out of this process, for tools that need one.
         effects: where effects are recorded; lost with the process unless given.
+        unknown: told the tool of every effect of which nobody will know whether it happened.
         wall: Unix time, s.
         new_reference: makes the ids that join what the model is told about a broken tool to the log.
     """
@@ -78,6 +79,7 @@ class ToolRunner:
         limits: RunnerLimits | None = None,
         services: ToolServices | None = None,
         effects: EffectLedger | None = None,
+        unknown: Callable[[str], None] = lambda _: None,
         backoff: Backoff | None = None,
         wall: Callable[[], float] = time.time,
         new_reference: Callable[[], str] = lambda: secrets.token_hex(4),
@@ -91,6 +93,7 @@ class ToolRunner:
             pending_per_call=self.limits.pending_per_call,
         )
         self._effects = effects or MemoryLedger()
+        self._unknown = unknown
         self._backoff = backoff or Backoff()
         self._wall = wall
         self._twins: Twins[Run, ToolResult] = Twins()
@@ -243,6 +246,8 @@ class ToolRunner:
         if state is not EffectState.UNKNOWN or not run.tool.idempotent:
             self._effects.end(run.once.key, state, run.outcome.result().code)
         if state is EffectState.UNKNOWN:
+            if not run.tool.idempotent:
+                self._unknown(run.tool.name)
             _log.warning(
                 "effect unknown",
                 tool=run.tool.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -10,11 +11,12 @@ from typing import Annotated, Any, Literal
 import structlog
 from pydantic import Field
 
-from perhop.tools.bus import ANY, Message, call_subject
+from perhop.store import StoreDownError
+from perhop.tools.bus import ANY, Consumer, Message, NotNowError, call_subject
 from perhop.tools.bus.seldom import Seldom
 from perhop.tools.bus.subjects import parts
 
-__all__ = ["CallEvent", "CallId", "EventReader", "every_call"]
+__all__ = ["CallEvent", "CallId", "EventReader", "consumer_of"]
 
 _log = structlog.get_logger(__name__)
 
@@ -66,9 +68,34 @@ class EventReader:
             return None
 
 
-def every_call(kind: Literal["transcript", "lifecycle"]) -> str:
-    """The subject of all events of a kind."""
-    return call_subject(ANY, ANY, kind)
+def consumer_of(
+    kind: Literal["transcript", "lifecycle"],
+    *,
+    name: str,
+    reader: EventReader,
+    take: Callable[[CallEvent], Awaitable[None]],
+    attempts: int = 600,
+) -> Consumer:
+    """A consumer of the events of all calls.
+
+    However long the database is away, events wait for it, as long as the bus keeps them.
+
+    Args:
+        take: what to do with an event.
+        attempts: after which one that cannot be taken for another reason is given up, a second each.
+    """
+
+    async def handle(message: Message) -> None:
+        event = reader.read(message)
+        if event is None:
+            return
+        try:
+            await take(event)
+        except StoreDownError as error:
+            raise NotNowError(str(error)) from None
+
+    subject = call_subject(ANY, ANY, kind)
+    return Consumer(name=name, subject=subject, handle=handle, attempts=attempts, timeout_s=15.0, retry_wait_s=1.0)
 
 
 def _read(message: Message) -> CallEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -16,9 +17,11 @@ from tests.bus.unique import unique
 from tests.workers.calls import BEGIN, Gateway, until
 
 from perhop.config import Settings
-from perhop.store import Database
-from perhop.tools.bus import Bus, NatsBus, RemoteError, call_subject
+from perhop.store import Database, StoreDownError
+from perhop.tools.bus import ANY, Bus, Consumer, Message, NatsBus, NotNowError, RemoteError, call_subject
 from perhop.tools.guard import Guard
+from perhop.workers.call_events import CallEvent, EventReader, consumer_of
+from perhop.workers.sdk.tables import EffectRow
 from perhop.workers.sdk.testing import WorkerBench, running
 from perhop.workers.transcript.book import MAX_BYTES, PAGE, Said, Talk, words_of
 from perhop.workers.transcript.formats import as_text, as_vtt
@@ -239,6 +242,58 @@ async def test_a_call_can_be_forgotten(bench: WorkerBench, bus: Bus) -> None:
     assert (await counts(bench.database))[1:] == [0, 0]
 
 
+async def kept(bus: Bus, *calls: str) -> list[str]:
+    """Of these calls, those of which the bus would tell a new consumer anything; the last one has to be among them."""
+    found: set[str] = set()
+    done = asyncio.Event()
+
+    async def handle(message: Message) -> None:
+        found.add(message.subject.split(".")[3])
+        if calls[-1] in found:
+            done.set()
+
+    consumer = await bus.consume(
+        Consumer(name=unique("c"), subject=call_subject("default", ANY, "transcript"), handle=handle)
+    )
+    await asyncio.wait_for(done.wait(), 20)
+    await consumer.close()
+    return [call for call in calls if call in found]
+
+
+@needs_nats
+async def test_what_is_forgotten_the_bus_keeps_no_longer_either(database: Database, shared_nats: NatsServer) -> None:
+    bus = await NatsBus.open(shared_nats.settings(), wait_s=5)
+    try:
+        asked, old, there = (Gateway(bus, unique("rtc")) for _ in range(3))
+        async with running(worker(keep_days=0), database=database, bus=bus) as bench:
+            for gateway in (asked, old, there):
+                await gateway.say(0 if gateway is not there else 5 * 86_400, "caller", "my number is")
+                await read(bench, gateway.call_id, 1)
+            await bench.call("forget_transcript", {"call_id": asked.call_id})
+            await until(lambda: effects(database), lambda states: states == ["done"])
+        async with running(worker(3, keep_days=2), database=database, bus=bus):
+            await until(lambda: counts(database), lambda found: found[0] == 1)
+        assert await kept(bus, asked.call_id, old.call_id, there.call_id) == [there.call_id]
+    finally:
+        await bus.close()
+
+
+async def effects(database: Database) -> list[str]:
+    async with database.session(reading=True) as session:
+        return list(await session.scalars(select(EffectRow.state)))
+
+
+async def test_events_wait_for_a_database_however_long_it_is_away() -> None:
+    async def take(event: CallEvent) -> None:
+        raise StoreDownError("away")
+
+    consumer = consumer_of("transcript", name="c", reader=EventReader("x"), take=take)
+    body = {"id": "e", "at": 1, "data": {"type": "said"}}
+    message = Message(call_subject("default", "rtc_1", "transcript"), json.dumps(body).encode())
+    with pytest.raises(NotNowError):
+        await consumer.handle(message)
+
+
 async def test_old_calls_are_forgotten_and_newer_ones_are_not(bench: WorkerBench, bus: Bus) -> None:
     old, new = Gateway(bus, unique("rtc")), Gateway(bus, unique("rtc"))
     await conversation(old)
@@ -246,7 +301,7 @@ async def test_old_calls_are_forgotten_and_newer_ones_are_not(bench: WorkerBench
     await new.say(86_400, "caller", "still there")
     await read(bench, old.call_id, 3)
     await read(bench, new.call_id, 4)
-    async with running(worker(30.5, keep_days=30), database=bench.database):
+    async with running(worker(30.5, keep_days=30), database=bench.database, bus=bus):
         assert await until(lambda: counts(bench.database), lambda found: found[0] == 1) == [1, 4, 1]
     assert await search(bench, "morning") == ["Good morning."]
 

@@ -23,6 +23,7 @@ from perhop.tools.bus.errors import (
     BusError,
     BusPayloadError,
     BusTimeoutError,
+    NotNowError,
     NoWorkerError,
     RemoteError,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Message",
     "NatsBus",
     "NoWorkerError",
+    "NotNowError",
     "RemoteError",
     "Responder",
     "Service",

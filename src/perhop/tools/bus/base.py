@@ -97,9 +97,10 @@ class Consumer:
         name: letters, digits, ``_`` and ``-``; processes with the same name share the messages, and where the name
             left off it goes on, across restarts.
         subject: pattern.
-        handle: a message it raises on comes again, in order, up to ``attempts`` times; then it is given up and logged.
-            It may also come again after a crash: whoever must not count twice looks at the id in
-            :data:`~perhop.tools.bus.messages.ID_HEADER`.
+        handle: a message it raises on comes again, in order, up to ``attempts`` times (of one process); then it is
+            given up and logged. :class:`~perhop.tools.bus.errors.NotNowError` is no attempt: such a message waits until
+            it is too old to be kept. A message may also come again after a crash: whoever must not count twice looks at
+            the id in :data:`~perhop.tools.bus.messages.ID_HEADER`.
         timeout_s: of one attempt.
     """
 
@@ -159,6 +160,13 @@ class Bus(Protocol):
         Raises:
             BusDownError: it is not certain that the message is safe; try again with the same id.
             BusPayloadError: the payload is too large.
+        """
+
+    async def forget(self, subject: str) -> None:
+        """Deletes the messages that are still kept under a subject, whether or not every consumer took them.
+
+        Raises:
+            BusDownError: it is not certain that they are gone; try again.
         """
 
     async def subscribe(self, subject: str, handler: Handler, *, group: str | None = None) -> Handle:

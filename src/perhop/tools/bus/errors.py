@@ -11,6 +11,7 @@ __all__ = [
     "BusPayloadError",
     "BusTimeoutError",
     "NoWorkerError",
+    "NotNowError",
     "RemoteError",
 ]
 
@@ -50,6 +51,11 @@ class BusPayloadError(BusError, LimitExceededError):
 
 class BusBusyError(BusError, LimitExceededError):
     """As many requests as may be are unanswered; this one was not sent."""
+
+
+class NotNowError(BusError):
+    """For consumers of kept messages to raise: what they need is away, and the message has to wait for it. It comes
+    again until it was handled, however often, as long as the bus keeps it."""
 
 
 class RemoteError(BusError):

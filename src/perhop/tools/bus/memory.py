@@ -18,6 +18,7 @@ from perhop.tools.bus.errors import (
     BusDownError,
     BusPayloadError,
     BusTimeoutError,
+    NotNowError,
     NoWorkerError,
     RemoteError,
 )
@@ -109,6 +110,9 @@ class InProcessBus:
         if not all(taken):
             raise BusDownError(f"a consumer of {subject} could not take the message", delivered=True)
         await self.publish(subject, payload, headers=message.headers)
+
+    async def forget(self, subject: str) -> None:  # noqa: ARG002 - what was taken is not kept here
+        self._check(b"")
 
     async def subscribe(self, subject: str, handler: Handler, *, group: str | None = None) -> Handle:
         self._check(b"")
@@ -246,6 +250,7 @@ class _Durable:
         self._among = among
         self._lock = asyncio.Lock()
         self._open = True
+        self._seldom = Seldom()
 
     async def take(self, message: Message, message_id: str) -> bool:
         """Whether the message needs no further attempt. ``taken`` has failed attempts, or None for those done with."""
@@ -258,6 +263,10 @@ class _Durable:
             try:
                 async with asyncio.timeout(self.consumer.timeout_s):
                     await self.consumer.handle(message)
+            except NotNowError:
+                if (times := self._seldom.now("later")) is not None:
+                    _log.warning("kept messages wait", consumer=self.consumer.name, times=times)
+                return False
             except Exception as error:  # noqa: BLE001 - a consumer may raise anything, and gets the message again
                 failed += 1
                 gone = failed >= self.consumer.attempts

@@ -29,7 +29,7 @@ from perhop.tools.bus.errors import (
 from perhop.tools.bus.messages import ERROR_CODE_HEADER, ERROR_HEADER, EXPIRES_HEADER, ID_HEADER
 from perhop.tools.bus.nats_connection import NatsClient, connect_options
 from perhop.tools.bus.nats_running import NatsConsumer, NatsService, NatsSubscription, Running
-from perhop.tools.bus.nats_stream import ensure_stream
+from perhop.tools.bus.nats_stream import ensure_stream, forget_kept
 from perhop.tools.bus.seldom import Seldom
 
 __all__ = ["NatsBus"]
@@ -136,6 +136,13 @@ class NatsBus:
             refused = True
         if refused:
             raise BusDownError("JetStream refused a message; see the server's limits", delivered=False)
+
+    async def forget(self, subject: str) -> None:
+        if not self._settings.jetstream:
+            return
+        client = self._usable(b"")
+        await self._ensure_stream(client)
+        await forget_kept(client, subject, timeout_s=self._settings.request_timeout_s)
 
     async def subscribe(self, subject: str, handler: Handler, *, group: str | None = None) -> Handle:
         return await self._run(NatsSubscription(subject, handler, group, self._settings.queue, self._running))

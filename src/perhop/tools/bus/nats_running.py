@@ -20,6 +20,7 @@ from nats.micro.request import Request
 
 from perhop.config.bus import BusSettings
 from perhop.tools.bus.base import Consumer, Endpoint, Handler, Message, Service
+from perhop.tools.bus.errors import NotNowError
 from perhop.tools.bus.messages import EXPIRES_HEADER, ID_HEADER
 from perhop.tools.bus.nats_connection import NatsClient
 from perhop.tools.bus.nats_stream import STREAM, ensure_stream
@@ -163,6 +164,8 @@ class NatsConsumer(Running):
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._busy = asyncio.Lock()
         self._taken: dict[str, None] = {}
+        self._failing = ("", 0)
+        """The message that failed last, and how often; nothing else is handed out meanwhile."""
         self._seldom = Seldom()
 
     async def start(self, client: NatsClient) -> None:
@@ -224,7 +227,8 @@ class NatsConsumer(Running):
             ack_wait=_ACK_WAIT_S,
             # One at a time is what keeps the order when a message has to come again.
             max_ack_pending=1,
-            max_deliver=consumer.attempts,
+            # Attempts are counted here: those in which the message only had to wait are none.
+            max_deliver=-1,
             filter_subject=consumer.subject,
         )
         context = client.jetstream(timeout=self._settings.connect_timeout_s)
@@ -240,8 +244,16 @@ class NatsConsumer(Running):
         try:
             async with asyncio.timeout(consumer.timeout_s):
                 await consumer.handle(_message(message))
+        except NotNowError:
+            if (times := self._seldom.now("later")) is not None:
+                _log.warning("kept messages wait", consumer=consumer.name, times=times)
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await message.nak(delay=consumer.retry_wait_s)
+            return
         except Exception as error:  # noqa: BLE001 - a consumer may raise anything, and gets the message again
-            attempt = message.metadata.num_delivered
+            place = str(message.metadata.sequence.stream)
+            attempt = 1 + (self._failing[1] if self._failing[0] == place else 0)
+            self._failing = (place, attempt)
             gone = attempt >= consumer.attempts
             _log.warning(
                 "kept message given up" if gone else "kept message not taken",

@@ -9,9 +9,10 @@ from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from perhop.config.bus import BusSettings
+from perhop.tools.bus.errors import BusDownError
 from perhop.tools.bus.seldom import Seldom
 
-__all__ = ["STREAM", "SUBJECTS", "ensure_stream"]
+__all__ = ["STREAM", "SUBJECTS", "ensure_stream", "forget_kept"]
 
 _log = structlog.get_logger(__name__)
 
@@ -63,3 +64,17 @@ async def ensure_stream(client: Client, settings: BusSettings, seldom: Seldom) -
     if (times := seldom.now("stream")) is not None:
         _log.error("events of calls cannot be kept", stream=STREAM, reason=reason, times=times)
     return False
+
+
+async def forget_kept(client: Client, subject: str, *, timeout_s: float) -> None:
+    """Deletes what the stream has under a subject.
+
+    Raises:
+        BusDownError: the server did not do it: it is away, has lost the stream, or its permissions forbid it.
+    """
+    try:
+        done = await client.jsm(timeout=timeout_s).purge_stream(STREAM, subject=subject)
+    except (nats.errors.Error, TimeoutError, OSError) as error:
+        raise BusDownError(f"JetStream does not forget: {type(error).__name__}", delivered=True) from None
+    if not done:
+        raise BusDownError("JetStream does not forget", delivered=True)

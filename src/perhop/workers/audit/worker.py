@@ -9,11 +9,11 @@ from typing import Annotated
 from pydantic import Field
 
 from perhop.config import Settings
-from perhop.tools.bus import Consumer, Message
+from perhop.tools.bus import Consumer
 from perhop.tools.guard import Guard
 from perhop.workers.audit.book import read, record
 from perhop.workers.audit.tables import SCHEMA
-from perhop.workers.call_events import CallId, EventReader, every_call
+from perhop.workers.call_events import CallEvent, CallId, EventReader, consumer_of
 from perhop.workers.days import Moment
 from perhop.workers.housekeeping import utc_now
 from perhop.workers.sdk import Site, Worker, WorkerContext
@@ -36,21 +36,11 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
 
     @worker.consume
     def consumer(site: Site) -> Consumer:
-        async def handle(message: Message) -> None:
-            event = reader.read(message)
-            if event is not None:
-                async with site.database.session() as session:
-                    await record(session, event, now=now())
+        async def take(event: CallEvent) -> None:
+            async with site.database.session() as session:
+                await record(session, event, now=now())
 
-        # Nothing is left out because a database was away for some hours.
-        return Consumer(
-            name="audit",
-            subject=every_call("lifecycle"),
-            handle=handle,
-            attempts=10_000,
-            timeout_s=15.0,
-            retry_wait_s=1.0,
-        )
+        return consumer_of("lifecycle", name="audit", reader=reader, take=take, attempts=10_000)
 
     @worker.tool(effect="none", title="read the audit trail")
     async def audit_trail(

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, delete, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from perhop.workers.call_events import CallEvent
 from perhop.workers.transcript.tables import CutRow, TalkRow, TurnRow
 
-__all__ = ["PAGE", "Said", "Talk", "forget", "note", "prune", "read", "search", "words_of"]
+__all__ = ["PAGE", "Outdated", "Said", "Talk", "forget", "note", "outdated", "read", "search", "words_of"]
 
 PAGE = 20
 MAX_TERMS = 12
@@ -61,6 +61,14 @@ class Talk:
     ended_at: datetime | None
     turns: Sequence[Said]
     after: int | None
+
+
+class Outdated(NamedTuple):
+    """A call that is old enough to be forgotten."""
+
+    tenant: str
+    call_id: str
+    seen_at: datetime
 
 
 def words_of(said: str) -> list[str]:
@@ -170,14 +178,15 @@ async def forget(session: AsyncSession, *, tenant: str, call_id: str) -> bool:
     return gone.first() is not None
 
 
-async def prune(session: AsyncSession, *, before: datetime) -> int:
-    """Forgets calls whose last event is older, two hundred at most; returns how many."""
-    old = (
-        await session.execute(select(TalkRow.tenant, TalkRow.call_id).where(TalkRow.seen_at < before).limit(_BATCH))
-    ).all()
-    for tenant, call_id in old:
-        await forget(session, tenant=tenant, call_id=call_id)
-    return len(old)
+async def outdated(session: AsyncSession, *, before: datetime) -> Sequence[Outdated]:
+    """Calls whose last event is older, two hundred at most, the oldest first."""
+    rows = await session.execute(
+        select(TalkRow.tenant, TalkRow.call_id, TalkRow.seen_at)
+        .where(TalkRow.seen_at < before)
+        .order_by(TalkRow.seen_at)
+        .limit(_BATCH)
+    )
+    return [Outdated(tenant, call_id, seen_at) for tenant, call_id, seen_at in rows]
 
 
 def _turn(event: CallEvent, max_chars: int) -> dict[str, Any]:

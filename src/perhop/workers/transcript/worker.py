@@ -10,16 +10,18 @@ import structlog
 from pydantic import Field
 
 from perhop.config import Settings
-from perhop.tools.bus import Consumer, Message
+from perhop.store import Database, StoreDownError
+from perhop.tools.bus import Consumer
 from perhop.tools.bus.seldom import Seldom
 from perhop.tools.errors import ToolError
 from perhop.tools.guard import Guard
-from perhop.workers.call_events import CallId, EventReader, every_call
+from perhop.workers.call_events import CallEvent, CallId, EventReader, consumer_of
 from perhop.workers.days import Moment
-from perhop.workers.housekeeping import pruning, utc_now
+from perhop.workers.housekeeping import EVERY_S, utc_now
 from perhop.workers.sdk import Site, Worker, WorkerContext
-from perhop.workers.transcript.book import forget, note, prune, read, search, words_of
+from perhop.workers.transcript.book import forget, note, outdated, read, search, words_of
 from perhop.workers.transcript.formats import as_json, as_text, as_vtt
+from perhop.workers.transcript.kept import FORGET, Kept
 from perhop.workers.transcript.tables import SCHEMA
 
 __all__ = ["make_worker"]
@@ -27,6 +29,7 @@ __all__ = ["make_worker"]
 _log = structlog.get_logger(__name__)
 
 _SNIPPET = 500
+_FOR_EVER_S = 100 * 366 * 86_400.0
 
 
 def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.datetime] = utc_now) -> Worker:  # noqa: ARG001
@@ -39,11 +42,9 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
     own = settings.workers.transcript
     worker = Worker("transcript", version="1.0.0", description="What was said in calls", schemas=[SCHEMA])
     reader, seldom = EventReader("transcript"), Seldom()
+    keep = dt.timedelta(seconds=min(settings.bus.keep_s, _FOR_EVER_S))
 
-    async def take(site: Site, message: Message) -> None:
-        event = reader.read(message)
-        if event is None:
-            return
+    async def take(site: Site, event: CallEvent) -> None:
         try:
             async with site.database.session() as session:
                 await note(session, event, max_chars=own.max_chars)
@@ -53,23 +54,16 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
 
     def consumer(kind: Literal["transcript", "lifecycle"]) -> Callable[[Site], Consumer]:
         def made(site: Site) -> Consumer:
-            async def handle(message: Message) -> None:
-                await take(site, message)
-
-            # A database that is away for long: an event waits some ten minutes before it is given up.
-            return Consumer(
-                name=f"transcript-{kind}",
-                subject=every_call(kind),
-                handle=handle,
-                attempts=600,
-                timeout_s=15.0,
-                retry_wait_s=1.0,
-            )
+            return consumer_of(kind, name=f"transcript-{kind}", reader=reader, take=lambda event: take(site, event))
 
         return made
 
     for kind in ("transcript", "lifecycle"):
         worker.consume(consumer(kind))
+
+    kept = Kept()
+    # A day and a half of trying; by itself the bus forgets after bus.keep_s.
+    worker.deliver(FORGET, idempotent=True, attempts=45, retry_s=2.0, retry_most_s=3600.0)(kept.deliver)
 
     @worker.tool(effect="none", title="read a transcript")
     async def read_transcript(
@@ -136,10 +130,33 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         Args:
             call_id: The call.
         """
-        return {"call_id": call_id, "deleted": await forget(context.session, tenant=context.tenant, call_id=call_id)}
+        deleted = await forget(context.session, tenant=context.tenant, call_id=call_id)
+        context.effects.add(FORGET, {"call": call_id})
+        return {"call_id": call_id, "deleted": deleted}
 
-    if own.keep_days:
-        keep = dt.timedelta(days=own.keep_days)
-        worker.background(pruning("transcript", lambda session: prune(session, before=now() - keep)))
+    @worker.background
+    async def keep_house(site: Site) -> None:
+        kept.use(site.bus)
+        while own.keep_days:
+            try:
+                await _prune(
+                    site.database, kept, before=now() - dt.timedelta(days=own.keep_days), kept_since=now() - keep
+                )
+            except StoreDownError:
+                _log.warning("old transcripts stay until the database is back")
+            await asyncio.sleep(EVERY_S)
 
     return worker
+
+
+async def _prune(database: Database, kept: Kept, *, before: dt.datetime, kept_since: dt.datetime) -> None:
+    """Forgets calls whose last event is older; those of which the bus may still keep something, there first."""
+    while True:
+        async with database.session(reading=True) as session:
+            old = await outdated(session, before=before)
+        gone = [one for one in old if one.seen_at < kept_since or await kept.forget(one.tenant, one.call_id)]
+        if not gone:
+            return
+        async with database.session() as session:
+            for one in gone:
+                await forget(session, tenant=one.tenant, call_id=one.call_id)

@@ -65,7 +65,7 @@ from perhop.tools.guard import Guard, OutgoingLimits, Reach
 from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
 from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender
-from perhop.workers.hosting import hosted_workers, start_hosted
+from perhop.workers.home import Home
 
 if TYPE_CHECKING:
     from perhop.telemetry.traces import Traces
@@ -161,13 +161,9 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     stack.push_async_callback(events.close)
     events.start()
     observers.append(BusObserver(events.emit))
-    await start_hosted(
-        hosted_workers(settings, guard, also=[one.name for one in registry.offered]),
-        settings,
-        bus=bus,
-        database=db,
-        stack=stack,
-    )
+    home = await Home.open(settings, guard, bus=bus, database=db, offered=registry.offered)
+    stack.push_async_callback(home.close)
+    registry.before_change(home.prepare)
     runner = await start_tools(
         registry,
         db=db,

@@ -60,3 +60,31 @@ async def test_a_session_that_no_call_could_have_is_refused(
     async with running(tmp_path) as client:
         refused = await client.put("/api/agents/another", json=definition)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+async def tools_of_a_call(client: httpx.AsyncClient, agent: str) -> list[str]:
+    made = await client.post("/v1/realtime/client_secrets", json={"agent": agent})
+    return [tool["name"] for tool in made.json()["session"].get("tools", [])]
+
+
+async def test_an_agent_made_over_rest_has_its_workers_with_the_next_call(tmp_path: Path) -> None:
+    async with running(tmp_path) as client:
+        made = await client.put("/api/agents/lead", json={"tools": ["bus:create_lead", "bus:book_appointment"]})
+        assert (made.status_code, made.json()["problem"]) == (200, None)
+        assert await tools_of_a_call(client, "lead") == ["create_lead", "book_appointment"]
+    async with running(tmp_path) as client:
+        assert await tools_of_a_call(client, "lead") == ["create_lead", "book_appointment"], "also after a restart"
+
+
+@pytest.mark.parametrize("hosted", [None, ["crm"]])
+async def test_tools_that_nobody_serves_are_a_problem_that_is_told(tmp_path: Path, hosted: list[str] | None) -> None:
+    workers = {} if hosted is None else {"workers": {"hosted": hosted}}
+    async with running(tmp_path, **workers) as client:
+        tools = ["bus:create_lead", "bus:tell_fortunes", *(["bus:send_message"] if hosted else [])]
+        made = await client.put("/api/agents/lead", json={"tools": tools})
+        assert made.status_code == 200
+        problem = (await client.get("/api/agents/lead")).json()["problem"]
+        assert problem == made.json()["problem"]
+        missing = ", ".join(tools[1:])
+        assert problem == f"tools: no worker has offered {missing} yet; calls do without until one does"
+        assert await tools_of_a_call(client, "lead") == ["create_lead"]

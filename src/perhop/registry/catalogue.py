@@ -115,6 +115,14 @@ class Catalogue:
     problems: Mapping[tuple[Kind, str], PerhopError]
     parsed: Mapping[tuple[Kind, str], AgentSettings | ToolSettings] = field(repr=False)
 
+    def unserved(self, agent: str) -> list[str]:
+        """Tools of an agent, as it names them, that whoever should serve them has not described yet."""
+        settings = self.parsed.get(("agent", agent))
+        if not isinstance(settings, AgentSettings):
+            return []
+        unknown = {f"bus:{offered.name}" for offered in self.tools.offered if not offered.tools}
+        return [reference for reference in settings.tools if reference in unknown]
+
 
 async def build(tenant: str, entries: Iterable[Entry], rules: Rules, *, before: Catalogue | None = None) -> Catalogue:
     """Makes a catalogue. What cannot be used is left out, with the reason.

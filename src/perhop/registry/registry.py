@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,7 @@ class Registry:
         self._nothing: Catalogue | None = None
         self._refreshing = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self._prepare: Callable[[Sequence[OfferedTool]], Awaitable[None]] | None = None
         self._polling: asyncio.Task[None] | None = None
 
     # -- for calls ----------------------------------------------------------------------------------------------------
@@ -100,9 +101,14 @@ class Registry:
         return entry.version if entry is not None else None
 
     def problem(self, kind: Kind, name: str, *, tenant: str = DEFAULT_TENANT) -> str | None:
-        """Why an agent or tool in the database is not in use here."""
-        error = self._catalogue(tenant).problems.get((kind, name))
-        return str(error) if error is not None else None
+        """Why an agent or tool in the database is not in use here, or which tools its calls do without."""
+        catalogue = self._catalogue(tenant)
+        error = catalogue.problems.get((kind, name))
+        if error is not None:
+            return str(error)
+        if kind == "agent" and (unserved := catalogue.unserved(name)):
+            return f"tools: no worker has offered {', '.join(unserved)} yet; calls do without until one does"
+        return None
 
     # -- for tools ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +125,13 @@ class Registry:
     def offered(self) -> Sequence[OfferedTool]:
         """Tools that agents refer to and that whoever serves them describes."""
         return [offered for catalogue in self._catalogues.values() for offered in catalogue.tools.offered]
+
+    def before_change(self, prepare: Callable[[Sequence[OfferedTool]], Awaitable[None]]) -> None:
+        """Awaits ``prepare`` before a change is in use here, with the tools that somebody has to serve for it.
+
+        What it makes ready the next call has. It raises nothing, and takes seconds at most: changes wait for it.
+        """
+        self._prepare = prepare
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` after every change that is in use here."""
@@ -161,6 +174,9 @@ class Registry:
                 known = entries.setdefault(entry.tenant, dict(self._entries.get(entry.tenant, {})))
                 known[entry.kind, entry.name] = entry
             catalogues = {tenant: await self._catalogue_of(tenant, known, draft) for tenant, known in entries.items()}
+            offered = [one for catalogue in catalogues.values() for one in catalogue.tools.offered]
+            if self._prepare is not None and offered:
+                await self._prepare(offered)
             # All in one moment: what is read of them fits together.
             self._entries |= entries
             self._catalogues |= catalogues

@@ -63,7 +63,7 @@ class Definition(BaseModel):
     changed_at: datetime
     changed_by: str
     definition: dict[str, Any] = Field(description="What was said; the rest has its default.")
-    problem: str | None = Field(default=None, description="Why it is not in use, if it is not.")
+    problem: str | None = Field(default=None, description="Why it is not in use, or which of its tools nobody serves.")
 
     @classmethod
     def of(cls, entry: Entry, *, problem: str | None = None) -> Self:

@@ -17,6 +17,7 @@ from perhop.realtime.events import (
     ServerEvent,
 )
 from perhop.realtime.session import BUILT_IN, SessionConfig
+from perhop.realtime.session_object import value_at
 
 __all__ = ["OwnTranscription"]
 
@@ -92,7 +93,7 @@ class OwnTranscription:
 
     def shown(self, session: Mapping[str, Any]) -> dict[str, Any]:
         """An effective session object as clients see it."""
-        heard = _at(session, "audio", "input")
+        heard = value_at(session, "audio", "input")
         if not self._ours or not isinstance(heard, Mapping):
             return dict(session)
         return {**session, "audio": {**session["audio"], "input": {**heard, "transcription": None}}}
@@ -104,16 +105,10 @@ class OwnTranscription:
     def _kept_on(self, session: Mapping[str, Any]) -> tuple[dict[str, Any], bool | None]:
         """Ours in the place of none; and whether that is so, or None when transcription stays as it is."""
         given = dict(session)
-        heard = _at(given, "audio", "input")
+        heard = value_at(given, "audio", "input")
         if not self._on or not isinstance(heard, Mapping) or "transcription" not in heard:
             return given, None
         ours = heard["transcription"] is None
         if ours:
             given["audio"] = {**given["audio"], "input": {**heard, "transcription": {"model": BUILT_IN.model}}}
         return given, ours
-
-
-def _at(node: Any, *keys: str) -> Any:
-    for key in keys:
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node

@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from perhop.realtime.session_object import value_at
+
 __all__ = ["WHOLE", "SessionLock", "succession", "turn_detection"]
 
 WHOLE = frozenset({"turn_detection", "format", "transcription", "noise_reduction", "voice", "truncation", "prompt"})
 """Objects that are locked as one: half of an agent's turn detection and half of a client's would be neither's."""
+
+_VOICE = ("audio", "output", "voice")
 
 
 class SessionLock:
@@ -107,23 +111,14 @@ def succession(session: Mapping[str, Any], before: SessionLock, after: SessionLo
     theirs = [tool for tool in session.get("tools") or () if tool.get("name") not in before.names | after.names]
     changes["tools"] = [*changes.get("tools", ()), *theirs]
     changes.setdefault("instructions", "")
-    voice = _voice(changes)
-    same = voice is None or voice == _voice(session)
+    voice = value_at(changes, *_VOICE)
+    same = voice is None or voice == value_at(session, *_VOICE)
     if same and voice is not None:
         del changes["audio"]["output"]["voice"]
     return changes, same
 
 
-def _voice(session: Mapping[str, Any]) -> Any:
-    node: Any = session
-    for key in ("audio", "output", "voice"):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node
-
-
 def turn_detection(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """``audio.input.turn_detection`` of an effective session object; None when it is off or absent."""
-    node: Any = session
-    for key in ("audio", "input", "turn_detection"):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else None
+    detection = value_at(session, "audio", "input", "turn_detection")
+    return detection if isinstance(detection, Mapping) else None

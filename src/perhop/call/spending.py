@@ -28,6 +28,7 @@ from perhop.realtime.events import (
     SessionCreated,
     SessionUpdated,
 )
+from perhop.realtime.session_object import value_at
 
 if TYPE_CHECKING:
     from perhop.call.call import Call
@@ -127,10 +128,7 @@ class Spending:
     def _look_at(self, session: Mapping[str, Any]) -> None:
         self._talks = session.get("type") != "transcription"
         self._model = _text(session.get("model"))
-        node: Any = session
-        for key in ("audio", "input", "transcription", "model"):
-            node = node.get(key) if isinstance(node, Mapping) else None
-        self._transcriber = _text(node)
+        self._transcriber = _text(value_at(session, "audio", "input", "transcription", "model"))
 
     def _add(self, use: TokenUse, own_name: str | None) -> None:
         """Counts under the configured name of the model; a price may also be given by the model's own name."""

@@ -35,6 +35,7 @@ from perhop.realtime.events import (
     parse_client_event,
 )
 from perhop.realtime.ids import IdFactory, new_id
+from perhop.realtime.session_object import value_at
 
 __all__ = ["APPEND_MAX_BYTES", "SLOW_READER", "EventSocket", "SocketUser", "WebSocketLimits"]
 
@@ -342,10 +343,8 @@ def _end_of(message: Message) -> EndReason:
 
 def _names_input_format(session: Mapping[str, Any]) -> bool:
     """Whether an update says something about the format of the caller's audio."""
-    node: Any = session
-    for key in ("audio", "input"):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return isinstance(node, Mapping) and "format" in node
+    heard = value_at(session, "audio", "input")
+    return isinstance(heard, Mapping) and "format" in heard
 
 
 def _event_id_in(data: str | bytes) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 
 import structlog
 
@@ -52,12 +53,11 @@ async def open_registry(
     """
     registry = make_registry(settings, db, extra=extra, check=check)
     await registry.start()
-    try:
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(registry.close)
         for tenant in seeded_tenants(settings):
             await _seed(registry, settings, tenant)
-    except BaseException:
-        await registry.close()
-        raise
+        undo.pop_all()
     return registry
 
 

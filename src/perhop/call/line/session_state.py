@@ -11,6 +11,7 @@ from perhop.call.ownership import turn_detection
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import ClientEvent, SessionCreated, SessionUpdate, SessionUpdated
 from perhop.realtime.session import SessionConfig
+from perhop.realtime.session_object import value_at
 
 __all__ = ["SessionState"]
 
@@ -79,7 +80,4 @@ class SessionState:
     @property
     def transcribing(self) -> bool:
         """The caller's turns are transcribed."""
-        node: Any = self._session
-        for key in ("audio", "input", "transcription"):
-            node = node.get(key) if isinstance(node, Mapping) else None
-        return node is not None
+        return value_at(self._session, "audio", "input", "transcription") is not None

@@ -77,13 +77,12 @@ class WorkerHost:
         for schema in (SCHEMA, *worker.schemas):
             await upgrade(database, schema)
         host = cls(worker, bus, database, metrics or WorkerMetrics(), keep_outcomes)
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(host.close, grace_s=0)
             await host._start()
             with contextlib.suppress(BusDownError):  # a bus that is away learns of the worker when it is back
                 await bus.flush()
-        except BaseException:
-            await host.close(grace_s=0)
-            raise
+            undo.pop_all()
         return host
 
     async def close(self, *, grace_s: float = 5.0) -> None:

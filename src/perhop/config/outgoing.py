@@ -27,7 +27,8 @@ McpHost = Annotated[
 class OutgoingSettings(Table):
     """``[outgoing]``: where requests of Perhop may go beyond public addresses; nowhere by default. It is for addresses
     that tenants and callers have a say in (tools, MCP servers, webhooks, the other ends of workers). What only this
-    file names as part of the installation is taken at its word: models, speech services, bus, database, trace collector.
+    file names as part of the installation is taken at its word: models, speech services, bus, database, trace
+    collector.
 
     Attributes:
         hosts: names that may resolve to loopback and private addresses.

@@ -40,6 +40,14 @@ async def test_other_paths_are_refused_too(path: str, status: int, code: str) ->
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("DELETE", "/healthz", 405)])
+async def test_an_address_that_is_none_says_where_those_that_are_stand(method: str, path: str, status: int) -> None:
+    async with build_world().client() as client:
+        answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert "/docs" in answer.json()["error"]["message"]
+
+
 async def test_strangers_learn_nothing(serve: Serve) -> None:
     world = build_world(Settings(keys=(key("sk-1"),)))
     server = await serve(world)

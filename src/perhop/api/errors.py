@@ -21,6 +21,10 @@ __all__ = ["ApiError", "ErrorBody", "error_response", "install_error_handlers", 
 
 _log = structlog.get_logger(__name__)
 
+_NO_ROUTE = {
+    "Not Found": "There is nothing at this address; /docs lists those there are.",
+    "Method Not Allowed": "This address does not take this method; /docs lists those it takes.",
+}
 _CODES: Mapping[int, str] = {
     400: "bad_request",
     401: "invalid_api_key",
@@ -127,8 +131,10 @@ def install_error_handlers(app: FastAPI) -> None:
     async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         request.state.error_code = _CODES.get(error.status_code)
+        # Starlette's own words for these two say nothing that the status does not.
+        message = _NO_ROUTE.get(str(error.detail), str(error.detail))
         return error_response(
-            ApiError(error.status_code, _CODES.get(error.status_code), str(error.detail), headers=error.headers)
+            ApiError(error.status_code, _CODES.get(error.status_code), message, headers=error.headers)
         )
 
     async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:

@@ -41,12 +41,13 @@ from tests.chaos.report import CLEAR_S, GAP_S, Count, Report, Row
 
 RESULTS = ROOT / "bench" / "results" / "chaos.md"
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|error)")
-CALLS = {"speakers": 4, "talkers": 2, "writers": 2}
+CALLS = {"speakers": 3, "talkers": 1, "writers": 2}
 HOW = {"speakers": "over WebRTC", "talkers": "over WebSocket with audio", "writers": "with text"}
 LIVE = (
     "what is broken",
     "times",
     "calls live / survived",
+    "placed meanwhile",
     "effects asked for: database, provider with keys, without",
     "lost",
     "doubled",
@@ -120,6 +121,7 @@ def live_row(row: Row) -> list[str]:
         row.what,
         str(row.times),
         f"{row.calls} / {row.survived}",
+        str(row.visitors),
         ", ".join(f"{count.asked:,}" for count in sorts),
         ", ".join(str(len(count.lost)) for count in sorts),
         ", ".join(str(len(count.doubled)) for count in sorts),

@@ -21,7 +21,9 @@ from perhop.media.rtp import read_header
 __all__ = ["Caller", "Speaker", "Talker", "Turn", "Writer"]
 
 LOUD_FRAMES = 8
-QUIET_FRAMES = 5
+QUIET_S = 0.1
+"""After an answer, before the next turn."""
+
 FRAME_S = 0.02
 _TIME = np.arange(960) / 48_000
 TONE = (9_000 * np.sin(2 * np.pi * 400 * _TIME)).astype("<i2").tobytes()
@@ -31,6 +33,7 @@ TONE_24 = TONE[: len(TONE) // 2]
 """20 ms at 24 kHz, of half the pitch."""
 
 ANSWER_FRAMES = SPEECH_MS // 20
+"""At least: a sender goes on with silence for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Caller(ABC):
         self.turns: list[Turn] = []
         self.stopping = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.call_id}, {len(self.turns)} turns)"
+
     def answered_since(self, moment: float) -> bool:
         """Whether a turn that began after this moment was answered."""
         return bool(self.turns) and self.turns[-1].began >= moment
@@ -68,7 +74,7 @@ class Caller(ABC):
         """
         while not self.stopping:
             began = time.monotonic()
-            await self._turn()
+            await self.turn()
             self.turns.append(Turn(began, time.monotonic()))
 
     @abstractmethod
@@ -76,7 +82,7 @@ class Caller(ABC):
         """Ends the call."""
 
     @abstractmethod
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         """Speaks, and waits for the answer to the end."""
 
 
@@ -93,6 +99,7 @@ class Speaker(Caller):
         self.gaps: list[tuple[float, float]] = []
         self.light = LightCaller(self._hear)
         self._packets = 0
+        self._heard = 0
         self._last = 0.0
         self._offset = time.monotonic() - time.time()
 
@@ -101,15 +108,17 @@ class Speaker(Caller):
         await self.light.call(http, agent)
         self.call_id = self.light.call_id
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, {self._packets - self._heard} packets)"
+
     async def hang_up(self) -> None:
         self.light.hang_up()
 
-    async def _turn(self) -> None:
-        heard = self._packets
+    async def turn(self) -> None:
+        self._heard = self._packets
         await self.light.talk(LOUD_FRAMES, TONE)
-        while self._packets - heard < ANSWER_FRAMES:
+        while self._packets - self._heard < ANSWER_FRAMES or time.monotonic() < self._last + self._offset + QUIET_S:
             await self.light.talk(1)
-        await self.light.talk(QUIET_FRAMES)
 
     def _hear(self, packet: bytes, came: float) -> None:
         self._packets += 1
@@ -174,12 +183,12 @@ class Talker(_OverSocket):
             await super().talk()
             sending.cancel()
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         self._loud = LOUD_FRAMES
         received = await self._answer()
         if received != SPEECH_MS:
             raise RuntimeError(f"{received} ms of {SPEECH_MS} ms arrived")
-        await asyncio.sleep(SPEECH_MS / 1000 + QUIET_FRAMES * FRAME_S)
+        await asyncio.sleep(SPEECH_MS / 1000 + QUIET_S)
 
     async def _speak(self) -> None:
         loop = asyncio.get_running_loop()
@@ -197,7 +206,7 @@ class Writer(_OverSocket):
 
     PAUSE_S = 0.1
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         content = [{"type": "input_text", "text": "And another one, please."}]
         await self._send(type="conversation.item.create", item={"type": "message", "role": "user", "content": content})
         await self._send(type="response.create")

@@ -20,6 +20,7 @@ from tests.chaos.report import IN_DOUBT, REFUSED, Outage, Report, Row
 from tests.chaos.shop import MOMENTS, Order
 from tests.chaos.site import Site, site
 
+from perhop.store.models import CallRow
 from perhop.tools.effects.tables import EffectRow as LedgerRow
 from perhop.workers.sdk.tables import EffectRow
 
@@ -31,8 +32,9 @@ DOWN_S = 0.25
 BUSY = 2
 """Turns that were answered since the last outage when the next one begins, so that it meets some at work."""
 
-NEXT_TURN_S = 15.0
-SETTLED_S = 40.0
+NEXT_TURN_S = 60.0
+SETTLED_S = 90.0
+RECORDED_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ async def break_things(
         await _answered(place, time.monotonic())
         report.tasks, report.memory = (_tasks(place), 0.0), (_memory(place), 0.0)
         for kind in kinds:
-            row = Row(kind.what, began=time.monotonic(), calls=len(place.callers))
+            row = Row(kind.what, began=time.monotonic(), calls=len(place.callers), survived=len(place.callers))
             report.rows.append(row)
             for number in range(max(times, kind.least)):
                 await _strike(place, kind, row, number)
@@ -130,12 +132,18 @@ async def _strike(place: Site, kind: Kind, row: Row, number: int) -> None:
     await place.replicas.ready()
     gateway, workers = [place.server.process.pid], place.replicas.pids
     began, waited, held_up = time.monotonic(), _waited(gateway), _waited(workers)
-    await kind.strike(place, number)
-    ended = time.monotonic()
-    await _answered(place, ended)
+    visit = asyncio.create_task(place.visit())
+    try:
+        await kind.strike(place, number)
+        ended = time.monotonic()
+        await _answered(place, ended)
+        async with asyncio.timeout(NEXT_TURN_S):
+            row.visitors += (await visit) < ended
+    finally:
+        visit.cancel()
     waited = _waited(gateway) - waited
     row.outages.append(Outage(began, ended, waited, waited + max(0.0, _waited(workers) - held_up)))
-    row.survived = await _survived(place)
+    row.survived = min(row.survived, await _survived(place))
 
 
 async def _busy(place: Site) -> None:
@@ -151,10 +159,13 @@ def _answers(place: Site) -> int:
 
 async def _answered(place: Site, moment: float) -> None:
     """Returns once everybody began a turn after this moment and was answered."""
-    async with asyncio.timeout(NEXT_TURN_S):
-        while not all(caller.answered_since(moment) for caller in place.callers):
-            place.raise_ended()
-            await asyncio.sleep(0.02)
+    deadline = time.monotonic() + NEXT_TURN_S
+    while waiting := [caller for caller in place.callers if not caller.answered_since(moment)]:
+        place.raise_ended()
+        if time.monotonic() > deadline:
+            asked = [call for call in place.journal.read()[0] if call.answered is None]
+            raise AssertionError(f"not answered within {NEXT_TURN_S:g} s: {waiting}; tools under way: {asked}")
+        await asyncio.sleep(0.02)
 
 
 async def _survived(place: Site) -> int:
@@ -198,7 +209,9 @@ async def _audit(place: Site, report: Report) -> None:
     report.deaf = max((length for _, length in silences), default=0.0)
     report.repeated = provider.repeated(place.provided, "charges")
     report.dropped = await asyncio.to_thread(place.server.figure, "perhop_bus_events_dropped")
-    await report.events.whole({caller.call_id for caller in place.callers})
+    calls_recorded = await _recorded(place)
+    report.unrecorded = sum(row.times for row in report.rows) + len(place.callers) - len(calls_recorded)
+    await report.events.whole(calls_recorded)
     report.unheard = [
         f"{caller.call_id}: {said} answers of {caller.said}"
         for caller in place.callers
@@ -218,6 +231,17 @@ async def _audit(place: Site, report: Report) -> None:
     _attribute(report, calls, orders, unknown, place.provided)
     for row in report.rows:
         _judge(row, calls, gaps)
+
+
+async def _recorded(place: Site) -> set[str]:
+    """Calls whose end is in the database; it is written down in the background."""
+    async with asyncio.timeout(RECORDED_S):
+        while True:
+            async with place.database.session(reading=True) as session:
+                ended = dict(list(await session.execute(select(CallRow.id, CallRow.end_reason))))
+            if None not in ended.values():
+                return {call for call, reason in ended.items() if reason == "caller_hangup"}
+            await asyncio.sleep(0.1)
 
 
 def _attribute(

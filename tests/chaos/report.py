@@ -68,6 +68,7 @@ class Row:
     Attributes:
         keyed: effects at the provider that knows idempotency keys.
         keyless: at the one that knows none.
+        visitors: further calls, one for each outage, that were up while something was down, and answered.
         survived: calls that were still up after every outage, in the session they began in.
         answered: function calls that met an outage and got their result all the same.
         refused: those that were told that nothing was done.
@@ -82,6 +83,7 @@ class Row:
     outages: list[Outage] = field(default_factory=list)
     calls: int = 0
     survived: int = 0
+    visitors: int = 0
     orders: Count = field(default_factory=Count)
     keyed: Count = field(default_factory=Count)
     keyless: Count = field(default_factory=Count)
@@ -125,6 +127,7 @@ class Report:
         deaf: longest time in which the model heard nothing of a caller who never stops, s.
         repeated: requests that the provider recognised by their key.
         unheard: what a caller was told and the transcript does not have, or the other way round.
+        unrecorded: calls of which the database does not say that their callers hung up.
         dropped: events of calls that the gateway gave up.
         tasks: of the gateway's event loop, before the first outage and at the end.
         memory: of the gateway, MB, likewise.
@@ -138,6 +141,7 @@ class Report:
     repeated: int = 0
     events: Events = field(default_factory=Events)
     unheard: list[str] = field(default_factory=list)
+    unrecorded: int = 0
     dropped: float = 0.0
     tasks: tuple[float, float] = (0.0, 0.0)
     memory: tuple[float, float] = (0.0, 0.0)
@@ -151,6 +155,8 @@ class Report:
         found += [f"an event came twice: {one}" for one in events.twice()]
         found += [f"an event came too late: {one}" for one in events.out_of_order()]
         found += [f"events are missing: {one}" for one in (*events.missing(), *self.unheard)]
+        if self.unrecorded:
+            found.append(f"{self.unrecorded} calls are not in the database as they were")
         if self.dropped:
             found.append(f"{self.dropped:.0f} events were dropped")
         if self.tasks[1] > self.tasks[0] + MORE_TASKS:

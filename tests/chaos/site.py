@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -180,6 +181,17 @@ class Site:
         stack.push_async_callback(self.end_calls)
         for caller in self.callers:
             self.talking[caller] = asyncio.create_task(caller.talk())
+
+    async def visit(self) -> float:
+        """A call that is placed now: one turn, then its caller hangs up. Returns when it was up."""
+        visitor = Writer()
+        try:
+            await visitor.call(f"{self.server.ws}?agent={AGENT}")
+            began = time.monotonic()
+            await visitor.turn()
+            return began
+        finally:
+            await visitor.hang_up()
 
     async def live(self) -> list[dict[str, object]]:
         """Calls as the API shows them."""

@@ -23,6 +23,8 @@ async def test_calls_and_effects_survive_whatever_is_killed(tmp_path: Path, kill
         assert row.keyed.asked > row.orders.asked
         assert row.answered + row.refused + row.in_doubt
     down = {row.what: row.refused for row in report.rows}
+    assert report.rows[1].visitors, "calls are taken while the bus is down"
+    assert report.rows[2].visitors, "calls are taken while the database is down"
     assert down["PostgreSQL killed and restarted"], "what cannot be recorded is not done"
     assert report.repeated, "the provider was asked again for what it had done"
     assert sum(row.keyless.unknown for row in report.rows), "where no keys are known, somebody was killed in doubt"

@@ -10,7 +10,6 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Tracer
-from requests import Session
 
 from perhop.config import TelemetrySettings
 
@@ -30,13 +29,10 @@ class Traces:
 
     def __init__(self, settings: TelemetrySettings, *, version: str, exporter: SpanExporter | None = None) -> None:
         if exporter is None:
-            session = Session()
-            session.max_redirects = 0  # they would take the headers, and a key among them, elsewhere
             exporter = OTLPSpanExporter(
                 endpoint=str(settings.otlp_url),
                 headers={name: value.get_secret_value() for name, value in settings.otlp_headers.items()},
                 timeout=settings.timeout_s,
-                session=session,
             )
         self._timeout_s = settings.timeout_s
         self._provider = TracerProvider(

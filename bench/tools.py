@@ -4,8 +4,9 @@ The six workers that come with Perhop run as processes (`perhop worker run …`)
 times, with their tables on a real PostgreSQL. *Inside* is the same function of the same worker run in this process
 instead, in the same kind of transaction of the same database, in turn with the calls over NATS; *added* is what those
 take beyond it, percentile by percentile. A durable effect is recorded by the gateway before it is sent, which is a
-commit of its own, and by the worker in the transaction that has the effect. The two rows of a trivial tool show what
-the way alone costs. Then twenty calls' audio is encoded and paced in the same event loop while a worker hangs.
+commit of its own, and by the worker in the transaction that has the effect. The rows of a trivial tool, served by
+a worker of its own, show what the way alone costs. Then twenty calls' audio is encoded and paced in the same event loop
+while a worker hangs.
 
     python bench/tools.py                    # four minutes
     python bench/tools.py --seconds 2        # a try
@@ -38,7 +39,7 @@ from perhop.media.opus import OpusEncoder
 from perhop.tools import Tool
 from perhop.tools.result import ToolResult
 from tools_asks import Ask, asks, phone
-from tools_site import PROCESSES, Site, site
+from tools_site import PROCESSES, REPLICAS, Site, site
 
 LIVE_CALLS = 20
 FRAME = bytes(range(256)) * 3 + bytes(192)
@@ -138,7 +139,7 @@ class Bench:
         if tasks:
             await asyncio.wait(tasks)
         reached = f"{len(times.taken) / (time.perf_counter() - began):,.0f}/s"
-        name = f"{ask.worker}, {PROCESSES[ask.worker]} processes: {ask.tool}"
+        name = f"{ask.worker}, {REPLICAS} processes: {ask.tool}"
         return Row(name, reached, f"{rate:,}/s; {wanted}", self._inside[ask.tool], times)
 
     async def _call(self, tool: Tool, ask: Ask) -> ToolResult:
@@ -189,12 +190,13 @@ async def run(place: Site, seconds: float, console: Console) -> tuple[list[Row],
     rows: list[Row] = []
     paced: list[str] = []
     with Progress(console=console) as progress:
-        task = progress.add_task("calls", total=len(real["none"]) + len(real["once"]) + 7)
+        task = progress.add_task("calls", total=len(real["none"]) + len(real["once"]) + 8)
         for ask in (look, *real["none"]):
             rows.append(await bench.one_by_one(ask, LOOKS))
             progress.advance(task)
-        rows.append(await bench.at_rate(details, 1_000, LOOKS))
-        progress.advance(task)
+        for ask in (look, details):
+            rows.append(await bench.at_rate(ask, 1_000, LOOKS))
+            progress.advance(task)
         for ask in (write, *real["once"]):
             rows.append(await bench.one_by_one(ask, EFFECTS))
             progress.advance(task)
@@ -222,7 +224,7 @@ async def counted(place: Site) -> list[str]:
     async with place.database.session(reading=True) as session:
         for tool, table in EFFECT_TABLES.items():
             there = await session.scalar(text(f"SELECT count(*) FROM {table}"))
-            told.append(f"`{tool}` {there:,} of {place.asked[tool, True] + place.asked[tool, False]:,}")
+            told.append(f"`{tool}` {there:,} by {place.done[tool]:,}")
         shown = [f"{name} {await session.scalar(text(f'SHOW {name}'))}" for name in SETTINGS]
         version = await session.scalar(text("SHOW server_version"))
     return [

@@ -36,9 +36,10 @@ from perhop.workers.sdk import Worker
 from tools_asks import CONFIG, TENANT, Inside, over_bus, seed
 from tools_workers import Base, trivial
 
-__all__ = ["PROCESSES", "Site", "site"]
+__all__ = ["PROCESSES", "REPLICAS", "Site", "site"]
 
-PROCESSES = {**dict.fromkeys(REFERENCE, 1), "crm": 3, "listings": 3, "tools_workers:trivial": 1}
+REPLICAS = 3
+PROCESSES = {**dict.fromkeys(REFERENCE, 1), **dict.fromkeys(("crm", "listings", "tools_workers:trivial"), REPLICAS)}
 """How many of each worker."""
 
 CONNECTIONS = 600
@@ -98,14 +99,14 @@ class Site:
 
     Attributes:
         workers: by name; in this process they serve nothing.
-        asked: calls by tool, ``(name, over NATS)``.
+        done: calls that were answered with a result, by tool.
     """
 
     runner: ToolRunner
     bus: Bus
     database: Database
     workers: dict[str, Worker]
-    asked: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def inside(self, worker: str, tool: str) -> Tool:
@@ -120,8 +121,9 @@ class Site:
         """What happens when a model calls a function."""
         number = next(self.numbers)
         context = ToolContext(call_id=f"rtc_{number}", agent="bench", tenant=TENANT, function_call_id=f"call_{number}")
-        self.asked[tool.name, not isinstance(tool, Inside)] += 1
-        return await self.runner.run(tool, json.dumps(arguments), context)
+        result = await self.runner.run(tool, json.dumps(arguments), context)
+        self.done[tool.name] += result.ok
+        return result
 
     async def told(self, worker: str, tool: str, arguments: dict[str, object]) -> dict[str, object]:
         """Has a worker do something, and returns what it said."""
@@ -162,12 +164,9 @@ async def site(console: Console) -> AsyncIterator[Site]:
         processes = WorkerProcesses(config, nats.url, url)
         stack.push_async_callback(processes.close)
         console.print(f"[dim]starting {sum(PROCESSES.values())} workers[/]")
-        await processes.start("tools_workers:trivial")
-        await asyncio.gather(
-            *(processes.start(one) for one, count in PROCESSES.items() for _ in range(count) if one in REFERENCE)
-        )
+        await asyncio.gather(*(processes.start(one) for one, count in PROCESSES.items() for _ in range(count)))
         replicas = {offer.worker: offer.replicas for offer in await discover(bus, timeout_s=2.0)}
-        assert replicas == {name.rpartition(":")[2]: count for name, count in PROCESSES.items()}, replicas
+        assert replicas == {_name(one): count for one, count in PROCESSES.items()}, replicas
         for background in workers["listings"].backgrounds:  # its sample homes, which the processes put there
             await background(WorkerSite(bus=bus, database=database))
         await seed(database)
@@ -176,3 +175,8 @@ async def site(console: Console) -> AsyncIterator[Site]:
         runner = ToolRunner(limits=RunnerLimits(running=1_000), services=ToolServices(bus=bus), effects=ledger)
         stack.push_async_callback(runner.close)
         yield Site(runner, bus, database, workers)
+
+
+def _name(reference: str) -> str:
+    """Of the worker at this address."""
+    return reference.rpartition(":")[2]

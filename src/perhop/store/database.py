@@ -100,7 +100,8 @@ class Database:
                 await session.connection()
             with self._using():
                 yield session
-                await session.commit()
+                if not reading:
+                    await session.commit()
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[asyncpg.Connection]:

@@ -120,6 +120,18 @@ class Epoch:
 
     # -- from the line ------------------------------------------------------------------------------------------------
 
+    def life_s(self, now: float, wall: float) -> float | None:
+        """How long it lives from when it began, s; None when nobody says.
+
+        Args:
+            now: monotonic s.
+            wall: Unix time, s.
+        """
+        ends = [self.kind.session_cap_s] if self.kind.session_cap_s is not None else []
+        if self.expires_at is not None:
+            ends.append(self.expires_at - wall + now - self.began_at)
+        return min(ends, default=None)
+
     def open(self) -> None:
         """Asks for the session."""
         self.leg.start(self, self.config)

@@ -229,8 +229,6 @@ class ModelLine:
         elif not in_force:
             self._host.on_model_closed(reason, detail)
 
-    # -- the session in force -----------------------------------------------------------------------------------------
-
     def _answer(self, epoch: Epoch, answers: list[ServerEvent]) -> None:
         """What the call answers by itself; the session learns what has changed by it."""
         for answer in answers:
@@ -238,13 +236,12 @@ class ModelLine:
             if isinstance(answer, ConversationItemTruncated):
                 epoch.revise(self._books.conversation(self._host.history))
 
-    # -- replacing it -------------------------------------------------------------------------------------------------
+    # -- replacing the session ----------------------------------------------------------------------------------------
 
     def _new_epoch(self, kind: ModelKind) -> Epoch:
-        activity = Activity(self._policy.transcript_wait_s)
-        epoch = Epoch(self._opened, kind, self._books.state.config, self, activity, self._new_id, self._clock())
+        activity, number = Activity(self._policy.transcript_wait_s), self._opened
         self._opened += 1
-        return epoch
+        return Epoch(number, kind, self._books.state.config, self, activity, self._new_id, self._clock())
 
     def _open_next(self) -> None:
         self._recovery.retry_at = None
@@ -308,8 +305,7 @@ class ModelLine:
 
     def _tell_lost(self) -> None:
         """What could not be kept of the caller's words is not lost in silence."""
-        lost_ms = self._journal.take_lost_ms()
-        if lost_ms:
+        if lost_ms := self._journal.take_lost_ms():
             self._host.on_audio_lost(lost_ms)
 
     def _begin_gap(self, why: Replacement) -> None:
@@ -336,12 +332,10 @@ class ModelLine:
 
     def _life(self, epoch: Epoch) -> tuple[float, float] | None:
         """When to prepare the successor of a session, and when to force the takeover."""
-        ends = [epoch.kind.session_cap_s] if epoch.kind.session_cap_s is not None else []
-        if epoch.expires_at is not None:
-            ends.append(epoch.expires_at - self._wall() + self._clock() - epoch.began_at)
-        if not ends or not epoch.kind.remote:
+        life_s = epoch.life_s(self._clock(), self._wall())
+        if life_s is None or not epoch.kind.remote:
             return None
-        prepare, force = self._policy.takeover(min(ends))
+        prepare, force = self._policy.takeover(life_s)
         return epoch.began_at + prepare, epoch.began_at + force
 
     def _deadlines(self) -> list[float]:

@@ -35,9 +35,13 @@ RETURNING key
 """
 _KNOWN_POSTGRES = "SELECT key, state FROM effects WHERE key = ANY($1::text[])"
 
+_END_POSTGRES = """
+UPDATE effects SET state = $2, code = $3, ended_at = $4, arguments = NULL WHERE key = $1 AND state = 'pending'
+"""
+
 _ADD_SQLITE = sqlite.insert(_effects).on_conflict_do_nothing().returning(_effects.c.key)
 
-_END = (
+_END_SQLITE = (
     update(_effects)
     .where(_effects.c.key == bindparam("of"), _effects.c.state == EffectState.PENDING)
     .values(state=bindparam("became"), code=bindparam("why"), ended_at=bindparam("at"), arguments=None)
@@ -82,9 +86,14 @@ class EffectRows:
 
     async def end(self, ended: Sequence[Ended]) -> None:
         """Writes outcomes of those that are pending; an outcome is final."""
+        if self._database.dialect == "postgresql":
+            rows = [(one.key, one.state.value, one.code, one.at) for one in ended]
+            async with self._database.driver() as connection:
+                await connection.executemany(_END_POSTGRES, rows)  # one round trip, one transaction
+            return
         values = [{"of": one.key, "became": one.state, "why": one.code, "at": one.at} for one in ended]
         async with self._database.session() as session:
-            await (await session.connection()).execute(_END, values)
+            await (await session.connection()).execute(_END_SQLITE, values)
 
     async def settle(self, key: str, state: EffectState, *, now: datetime) -> bool:
         """Writes an outcome unless there is one; returns whether this was the one."""

@@ -296,3 +296,52 @@ def test_prices_and_budgets_are_settings() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(wrong)
+
+
+# -- hand-over --------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_hand_over_the_call_draws_on_the_successors_account() -> None:
+    clock = Clock()
+    accounts = budgets(clock)
+    desk, billing = BudgetSettings(calls=1), BudgetSettings(call_s=60, call_tokens=100)
+    account = accounts.open(key=None, agent="desk", agent_limits=desk)
+    account.add(TokenUse(input_text=500), None)
+    clock.now += 100
+    accounts.hand_over(account, agent="billing", agent_limits=billing)
+    assert account.find(clock.now) == GO_ON, "what was used before is not the successor's"
+    assert account.next_deadline(clock.now) == clock.now + 48
+    accounts.open(key=None, agent="desk", agent_limits=desk).close()
+    account.add(TokenUse(input_text=100), None)
+    assert account.find(clock.now) == Finding(Verdict.END, "agents.billing.budget.call_tokens")
+
+
+def test_an_agent_with_too_many_calls_takes_over_none_and_nothing_has_changed() -> None:
+    accounts, one = budgets(), BudgetSettings(calls=1)
+    busy = accounts.open(key=None, agent="billing", agent_limits=one)
+    account = accounts.open(key=None, agent="desk", agent_limits=one)
+    with pytest.raises(BudgetExceededError, match=r"agents\.billing\.budget\.calls is 1"):
+        accounts.hand_over(account, agent="billing", agent_limits=one)
+    with pytest.raises(BudgetExceededError, match=r"agents\.desk\.budget\.calls is 1"):
+        accounts.open(key=None, agent="desk", agent_limits=one)
+    busy.close()
+    accounts.hand_over(account, agent="billing", agent_limits=one)
+    account.close()
+    for name in ("desk", "billing"):
+        accounts.open(key=None, agent=name, agent_limits=one).close()
+
+
+def test_an_agent_that_takes_over_from_itself_does_not_stand_in_its_own_way() -> None:
+    accounts, one = budgets(), BudgetSettings(calls=1)
+    account = accounts.open(key=None, agent="desk", agent_limits=one)
+    accounts.hand_over(account, agent="desk", agent_limits=one)
+    account.close()
+    accounts.open(key=None, agent="desk", agent_limits=one).close()
+
+
+def test_a_call_that_is_over_is_handed_to_nobody() -> None:
+    accounts, one = budgets(), BudgetSettings(calls=1)
+    account = accounts.open(key=None, agent="desk", agent_limits=one)
+    account.close()
+    accounts.hand_over(account, agent="billing", agent_limits=one)
+    accounts.open(key=None, agent="billing", agent_limits=one).close()

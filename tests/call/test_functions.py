@@ -9,7 +9,13 @@ from typing import Any, cast
 from tests.virtual_time import run_virtual
 
 from perhop.call.functions import FunctionCalls
-from perhop.realtime.events import ConversationItemAdded, Response, ResponseDone, ResponseOutputItemDone
+from perhop.realtime.events import (
+    ConversationItemAdded,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputItemDone,
+)
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
 from perhop.tools.tool import Tool, tool
 
@@ -100,6 +106,28 @@ def test_with_a_client_call_in_the_same_response_the_client_asks() -> None:
         desk.calls.observe(called("theirs", "c2"))
         desk.calls.observe(done())
         await desk.finish("c1")
+        assert desk.answers == []
+
+    run_virtual(scenario())
+
+
+def test_a_client_that_has_still_to_answer_counts_as_running_until_the_conversation_goes_on() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        for response in ("r1", "r2"):
+            for call in ("a", "b"):
+                desk.calls.observe(called("clients", f"{response}{call}", response=response))
+            desk.calls.observe(done(response))
+            assert desk.calls.running
+            desk.calls.client_answered(f"{response}a")
+            assert desk.calls.running
+            desk.calls.client_answered(f"{response}b")
+            assert not desk.calls.running
+        desk.calls.observe(called("clients", "never", response="r3"))
+        desk.calls.observe(done("r3"))
+        assert desk.calls.running
+        desk.calls.observe(ResponseCreated(event_id="e", response=Response(id="r4")))
+        assert not desk.calls.running
         assert desk.answers == []
 
     run_virtual(scenario())

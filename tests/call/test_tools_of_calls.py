@@ -16,6 +16,7 @@ from perhop.call.call import Call
 from perhop.call.legs import EndReason
 from perhop.call.manager import CallManager, ModelKind
 from perhop.call.voice import PLAYER_LAG_S
+from perhop.config.budget import BudgetSettings
 from perhop.errors import PerhopError
 from perhop.realtime.effects import StartResponse
 from perhop.realtime.events import ConversationItemAdded, ResponseCreate, ResponseDone, SessionUpdated
@@ -360,6 +361,33 @@ def test_an_agent_with_another_voice_goes_on_in_a_session_of_its_own_with_the_hi
         assert scene.answers[-1].instructions == "You are billing."
         kinds = [item.type for item in scene.answers[-1].context]
         assert kinds == ["message", "function_call", "function_call_output"]
+        scene.close()
+
+    play(scenario)
+
+
+def test_the_limits_of_the_agent_that_takes_over_end_the_call() -> None:
+    async def scenario() -> None:
+        brief = Agent("billing", budget=BudgetSettings(call_s=20))
+        scene = Scene(TO_BILLING, 500, agent=desk(builtin("hand_off", agents=["billing"])), others=(brief,))
+        await scene.wait(60)
+        scene.ask()
+        await scene.wait(15)
+        assert scene.call.ended is None
+        await scene.wait(15)
+        assert scene.call.ended is EndReason.LIMIT_REACHED
+        scene.close()
+
+    play(scenario)
+
+
+def test_an_agent_with_no_room_takes_no_call_over_and_the_model_is_told() -> None:
+    async def scenario() -> None:
+        full = Agent("billing", budget=BudgetSettings(calls=0))
+        scene = Scene(TO_BILLING, 500, agent=desk(builtin("hand_off", agents=["billing"])), others=(full,))
+        scene.ask()
+        await scene.wait(1)
+        assert scene.outputs()[0]["error"]["message"] == "There is no agent billing here at the moment."
         scene.close()
 
     play(scenario)

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, RateLimitError
 from tests.models.brain import ForeseeableBrain, speech
 from tests.models.direct import BEGUN, GO, Wire, direct_gateway, through
 from tests.models.perhops import KEY, Page, second
@@ -203,6 +203,16 @@ async def test_a_secret_of_the_model_opens_a_call_there_and_a_supervised_one_her
         other = await client.realtime.client_secrets.create(extra_body={"agent": "desk"})
         async with client.with_options(api_key=other.value) as here, calling(here, agent=None) as (_, call_id):
             assert [call["id"] for call in await calls_at(client)] == [call_id]
+
+
+async def test_an_agent_that_used_up_its_day_gives_no_secret_of_the_model(tmp_path: Path) -> None:
+    nothing = {"budget": BudgetSettings(day_tokens=0)}
+    async with (
+        second(tmp_path, ForeseeableBrain()) as model,
+        direct_gateway(tmp_path, model, agent=nothing) as client,
+    ):
+        with pytest.raises(RateLimitError, match="used what it may use in a day"):
+            await client.with_options(max_retries=0).realtime.client_secrets.create(extra_body={"agent": "desk"})
 
 
 async def test_an_agent_that_wants_supervision_gives_no_secret_of_the_model(tmp_path: Path) -> None:

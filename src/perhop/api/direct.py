@@ -57,10 +57,12 @@ async def mint_at_model(
 
     Raises:
         ApiError: the model gave none, or too many secrets are live.
+        BudgetExceededError: the key, the agent or this process may have no further call.
         ProtocolError: a field of ``session`` has a wrong value.
     """
     model = direct_model(services, agent)
     assert model is not None
+    services.calls.check_budget(agent, tenant=principal.tenant, key=principal.key)
     effective = services.calls.effective_session(agent, session, model=session.get("model"))
     ttl_s = ttl_s if ttl_s is not None else services.settings.tokens.ttl_s
     try:

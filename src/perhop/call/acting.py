@@ -11,7 +11,8 @@ from perhop.errors import PerhopError
 __all__ = ["ActingAgent", "FindAgent"]
 
 FindAgent = Callable[[str, str], tuple[Agent, SessionLock]]
-"""(tenant, name) → an agent, and what it decides of a session. Raises PerhopError when there is none."""
+"""(tenant, name) → an agent, and what it decides of a session. Raises PerhopError when there is none that can take one
+more call."""
 
 _NOBODY = Agent(name="")
 """Brings nothing along: a plain Realtime session, in which everything is the client's."""
@@ -43,7 +44,7 @@ class ActingAgent:
         """This agent takes over at the next :meth:`succeed`.
 
         Raises:
-            PerhopError: there is no such agent.
+            PerhopError: there is no such agent, or it can take no more calls.
         """
         if self._find is None:
             raise PerhopError("there are no other agents here")

@@ -8,8 +8,8 @@ Pure: no I/O; time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import IntEnum
 from typing import Literal
@@ -24,7 +24,10 @@ __all__ = ["Account", "BudgetExceededError", "Budgets", "Finding", "Used", "Verd
 DAY_S = 86_400
 
 MAX_ACCOUNTS = 10_000
-"""Keys and agents whose day is remembered; beyond it those without live calls and limits are forgotten."""
+"""Keys and agents whose day is remembered; beyond it those without live calls that used nothing today are forgotten."""
+
+
+Kind = Literal["process", "key", "agent"]
 
 
 class BudgetExceededError(LimitExceededError):
@@ -82,13 +85,33 @@ class _Day:
 class _Scope:
     """One of the parties a call draws on."""
 
+    kind: Kind
     name: str
     """As it is called in the settings."""
     limits: BudgetSettings
     day: _Day
+    began: float
+    """s, monotonic: when the call began to draw on it."""
+    tokens_before: int = 0
+    cost_before: Decimal = Decimal(0)
+    """What the call had used by then."""
 
-
-Kind = Literal["process", "key", "agent"]
+    def check(self, *, left_of_day: int) -> None:
+        """Raises BudgetExceededError when there is no room for one more call."""
+        limits, day = self.limits, self.day
+        if limits.calls is not None and day.live >= limits.calls:
+            raise BudgetExceededError(
+                f"{self.name}.calls is {limits.calls}, and so many calls are live; try again when one has ended",
+                retry_after_s=5,
+            )
+        used_up = (limits.day_tokens is not None and day.tokens >= limits.day_tokens) or (
+            limits.day_cost is not None and day.cost >= limits.day_cost
+        )
+        if used_up:
+            raise BudgetExceededError(
+                f"{self.name} has used what it may use in a day; try again after midnight, UTC",
+                retry_after_s=left_of_day,
+            )
 
 
 def agent_account(tenant: str, agent: str) -> str:
@@ -137,26 +160,34 @@ class Budgets:
             BudgetExceededError: somebody it would draw on has no more, or too many live calls.
         """
         scopes = self._scopes(key=key, agent=agent, agent_limits=agent_limits)
+        self._check(scopes)
+        for scope in scopes:
+            scope.day.live += 1
+        return Account(scopes, warn_at=self._warn_at, today=self._today)
+
+    def admits(self, *, key: str | None, agent: str | None, agent_limits: BudgetSettings | None = None) -> None:
+        """Whether a call of these might begin now; one that this process will not see draws on nothing.
+
+        Raises:
+            BudgetExceededError: it might not.
+        """
+        self._check(self._scopes(key=key, agent=agent, agent_limits=agent_limits))
+
+    def hand_over(self, account: Account, *, agent: str, agent_limits: BudgetSettings | None = None) -> None:
+        """Another agent answers the rest of a call, which draws on that one's account from here on.
+
+        Raises:
+            BudgetExceededError: that one has no more, or too many live calls; nothing has changed.
+        """
+        found = self._scopes(key=None, agent=agent, agent_limits=agent_limits)
+        successors = [scope for scope in found if scope.kind == "agent"]
+        account.hand_over(successors, check=self._check)
+
+    def _check(self, scopes: Sequence[_Scope]) -> None:
         today, left_of_day = self._today(), self._left_of_day()
         for scope in scopes:
             scope.day.turn_to(today)
-            limits = scope.limits
-            if limits.calls is not None and scope.day.live >= limits.calls:
-                raise BudgetExceededError(
-                    f"{scope.name}.calls is {limits.calls}, and so many calls are live; try again when one has ended",
-                    retry_after_s=5,
-                )
-            used_up = (limits.day_tokens is not None and scope.day.tokens >= limits.day_tokens) or (
-                limits.day_cost is not None and scope.day.cost >= limits.day_cost
-            )
-            if used_up:
-                raise BudgetExceededError(
-                    f"{scope.name} has used what it may use in a day; try again after midnight, UTC",
-                    retry_after_s=left_of_day,
-                )
-        for scope in scopes:
-            scope.day.live += 1
-        return Account(scopes, warn_at=self._warn_at, began=self._clock(), today=self._today)
+            scope.check(left_of_day=left_of_day)
 
     def already_used(self, *, key: str | None, agent: str | None, tokens: int, cost: Decimal) -> None:
         """Counts what calls of today used before this process began."""
@@ -176,16 +207,24 @@ class Budgets:
             if kind == "agent" and agent_limits is not None:
                 limits = agent_limits
             if limits is not None:
-                scopes.append(_Scope(shown, limits, self._day(kind, name)))
+                scopes.append(_Scope(kind, shown, limits, self._day(kind, name), self._clock()))
         return tuple(scopes)
 
     def _day(self, kind: Kind, name: str) -> _Day:
         day = self._days.get((kind, name))
         if day is None:
             if len(self._days) >= MAX_ACCOUNTS:
-                self._days = {party: kept for party, kept in self._days.items() if kept.live or party[0] == "process"}
+                self._forget()
             day = self._days[kind, name] = _Day(self._today())
         return day
+
+    def _forget(self) -> None:
+        today = self._today()
+        self._days = {
+            party: kept
+            for party, kept in self._days.items()
+            if kept.live or party[0] == "process" or (kept.day == today and (kept.tokens or kept.cost))
+        }
 
     def _today(self) -> int:
         return int(self._wall() // DAY_S)
@@ -197,13 +236,10 @@ class Budgets:
 class Account:
     """What one call used, and whether it may go on."""
 
-    def __init__(
-        self, scopes: Iterable[_Scope] = (), *, warn_at: float = 1.0, began: float = 0.0, today: Callable[[], int]
-    ) -> None:
+    def __init__(self, scopes: Iterable[_Scope] = (), *, warn_at: float = 1.0, today: Callable[[], int]) -> None:
         self.used = Used()
         self._scopes = tuple(scopes)
         self._warn_at = Decimal(str(warn_at))
-        self._began = began
         self._today = today
         self._open = True
 
@@ -232,10 +268,32 @@ class Account:
         """When the passing of time alone can change what :meth:`find` says; None if never."""
         moments = []
         for scope in self._scopes:
-            if scope.limits.call_s is not None:
-                end = self._began + scope.limits.call_s
-                moments += [self._began + scope.limits.call_s * float(self._warn_at), end]
+            limit = scope.limits.call_s
+            if limit is not None:
+                moments += [scope.began + limit * float(self._warn_at), scope.began + limit]
         return min((moment for moment in moments if moment > now), default=None)
+
+    def hand_over(self, successors: Sequence[_Scope], *, check: Callable[[Sequence[_Scope]], None]) -> None:
+        """From here on the call draws on these in place of its agent's so far.
+
+        Args:
+            check: raises BudgetExceededError when there is no room for it there.
+        """
+        if not self._open:
+            return
+        left = [scope for scope in self._scopes if scope.kind == "agent"]
+        for scope in left:
+            scope.day.live -= 1
+        try:
+            check(successors)
+        except BudgetExceededError:
+            for scope in left:
+                scope.day.live += 1
+            raise
+        for scope in successors:
+            scope.day.live += 1
+        begun = [replace(scope, tokens_before=self.used.tokens, cost_before=self.used.cost) for scope in successors]
+        self._scopes = (*(scope for scope in self._scopes if scope.kind != "agent"), *begun)
 
     def close(self) -> None:
         """The call is over; idempotent."""
@@ -247,9 +305,9 @@ class Account:
     def _shares(self, scope: _Scope, now: float) -> list[tuple[str, Decimal, Decimal]]:
         limits, day = scope.limits, scope.day
         given = (
-            ("call_s", now - self._began, limits.call_s),
-            ("call_tokens", self.used.tokens, limits.call_tokens),
-            ("call_cost", self.used.cost, limits.call_cost),
+            ("call_s", now - scope.began, limits.call_s),
+            ("call_tokens", self.used.tokens - scope.tokens_before, limits.call_tokens),
+            ("call_cost", self.used.cost - scope.cost_before, limits.call_cost),
             ("day_tokens", day.tokens, limits.day_tokens),
             ("day_cost", day.cost, limits.day_cost),
         )

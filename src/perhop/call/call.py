@@ -332,6 +332,7 @@ class Call:
         name = self._acting.profile.name
         self._log.info("another agent takes over", to=name)
         self._log = self._log.bind(agent=name)
+        self.spending.handed_over()
 
     # -- what is known of it ------------------------------------------------------------------------------------------
 

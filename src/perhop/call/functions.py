@@ -7,7 +7,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from perhop.realtime.events import ConversationItemAdded, ResponseDone, ResponseOutputItemDone, ServerEvent
+from perhop.realtime.events import (
+    ConversationItemAdded,
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputItemDone,
+    ServerEvent,
+)
 from perhop.realtime.items import FunctionCallItem, FunctionCallOutputItem
 from perhop.tools.tool import Tool
 
@@ -56,7 +62,7 @@ class FunctionCalls:
 
     @property
     def running(self) -> bool:
-        """Whether an output is still to come, from a tool of ours or from the client."""
+        """Whether an output is still to come, from a tool of ours or from the client for the last response."""
         return any(batch.running or batch.clients for batch in self._batches.values())
 
     def owns(self, function_call_id: str) -> bool:
@@ -73,6 +79,9 @@ class FunctionCalls:
             if batch is not None:
                 batch.response_done = True
                 self._settle(event.response.id, batch)
+        elif isinstance(event, ResponseCreated):
+            # Some clients answer some calls never; by now the conversation has gone on without it.
+            self._batches = {key: batch for key, batch in self._batches.items() if not batch.complete}
         elif isinstance(event, ConversationItemAdded) and isinstance(event.item, FunctionCallOutputItem):
             # Of a client who talks to the model without us.
             self.client_answered(event.item.call_id)
@@ -87,8 +96,11 @@ class FunctionCalls:
 
     def client_answered(self, function_call_id: str) -> None:
         """The client sent the output of one of its own tools."""
-        for batch in self._batches.values():
-            batch.clients.discard(function_call_id)
+        for response_id, batch in [*self._batches.items()]:
+            if function_call_id in batch.clients:
+                batch.clients.discard(function_call_id)
+                if batch.complete and not batch.clients:
+                    del self._batches[response_id]
 
     def close(self) -> None:
         """The call is over: what still runs is cancelled (tools that must finish see to that themselves)."""
@@ -126,7 +138,8 @@ class FunctionCalls:
     def _settle(self, response_id: str, batch: _Batch) -> None:
         if not batch.complete:
             return
+        if batch.clients:
+            return  # the client asks for the answer once it has sent its outputs
         del self._batches[response_id]
-        # With a client's output still to come, the client asks for the answer once it has sent it.
-        if batch.outputs and not batch.clients:
+        if batch.outputs:
             self._answered(batch.outputs)

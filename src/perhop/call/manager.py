@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from perhop.call.absence import Absence
 from perhop.call.agents import Agent
 from perhop.call.announcer import Announcer
 from perhop.call.boundary import Boundary
-from perhop.call.budget import Budgets, agent_account
+from perhop.call.budget import Account, Budgets, agent_account
 from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import CallerLeg, EndReason
@@ -178,7 +179,7 @@ class CallManager:
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             spending=Spending(account, prices=self._prices, warning=self._warning, clock=self._clock),
             key=key,
-            find_agent=self._agent_and_lock if self._find_agent is not None else None,
+            find_agent=partial(self._successor, account) if self._find_agent is not None else None,
             clock=self._clock,
             new_id=self._new_id,
         )
@@ -186,6 +187,14 @@ class CallManager:
         self._observer.call_started(call)
         call.start(config)
         return call
+
+    def check_budget(self, agent: Agent, *, tenant: str, key: str | None) -> None:
+        """For a call that a client will have with a model by itself, where nobody here counts.
+
+        Raises:
+            BudgetExceededError: the key, the agent or this process has no more to use today, or too many calls.
+        """
+        self._budgets.admits(key=key, agent=agent_account(tenant, agent.name), agent_limits=agent.budget)
 
     def get(self, call_id: str) -> Call | None:
         """The live call of this id."""
@@ -215,9 +224,11 @@ class CallManager:
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _agent_and_lock(self, tenant: str, name: str) -> tuple[Agent, SessionLock]:
+    def _successor(self, account: Account, tenant: str, name: str) -> tuple[Agent, SessionLock]:
+        """The agent that answers the rest of a call, which draws on that one's budget from here on."""
         assert self._find_agent is not None
         agent = self._find_agent(tenant, name)
+        self._budgets.hand_over(account, agent=agent_account(tenant, agent.name), agent_limits=agent.budget)
         return agent, self._lock(agent)
 
     def _kinds(self, agent: Agent | None) -> list[ModelKind]:

@@ -117,6 +117,12 @@ class Spending:
         if self._state is _State.LEAVING and response_id == self._goodbye:
             self._end_in(0.0)
 
+    def handed_over(self) -> None:
+        """Another agent answers, whose limits count from here on."""
+        if self._state is _State.WARNED:
+            self._state = _State.GOING
+        self._judge()
+
     def close(self) -> None:
         """The call is over."""
         self._state = _State.OVER

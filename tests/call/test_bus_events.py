@@ -11,6 +11,7 @@ import pytest
 from tests.call.helpers import Caller, PuppetModel, counting_ids
 from tests.virtual_time import run_virtual
 
+from perhop.call.agents import Agent
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason
 from perhop.call.manager import CallManager
@@ -23,6 +24,7 @@ from perhop.realtime.events import (
     ResponseOutputAudioTranscriptDone,
     ResponseOutputTextDone,
     ServerEvent,
+    SessionUpdate,
 )
 from perhop.realtime.items import MessageItem
 from perhop.tools.runner import ToolRunner
@@ -124,3 +126,39 @@ def test_a_call_is_told_from_its_start_to_its_end_with_statistics_in_between() -
     ]
     assert told[-1][3]["reason"] == "api_hangup"
     assert orjson.dumps([data for *_, data in told])
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_caller_does_not_take_its_own_words_out_of_the_transcript(*, remote: bool) -> None:
+    told: list[Mapping[str, Any]] = []
+
+    def emit(_tenant: str, _call_id: str, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "transcript":
+            told.append(data)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ids = counting_ids()
+        model = PuppetModel(lambda model, request: model.say(request.response_id, 40), clock=loop.time, new_id=ids)
+        manager = CallManager(
+            {"local": ModelKind(lambda: model, remote=remote)},
+            ToolRunner(),
+            observer=BusObserver(emit),
+            clock=loop.time,
+            new_id=ids,
+        )
+        caller = Caller()
+        call = manager.start(caller, agent=Agent("desk", model="local"), session={}, tenant="acme")
+        call.on_caller_ready()
+        await asyncio.sleep(0.1)
+        off = {"type": "realtime", "audio": {"input": {"transcription": None}}}
+        call.on_caller_event(SessionUpdate(session=off))
+        for speech in (0.95, 0.01):
+            for _ in range(20):
+                model.voice(speech)
+        await asyncio.sleep(1)
+        assert not [kind for kind in caller.types() if "input_audio_transcription" in kind]
+        call.hang_up(EndReason.API_HANGUP)
+
+    run_virtual(main())
+    assert [(data["role"], data["text"]) for data in told] == [("caller", "words"), ("agent", "words")]

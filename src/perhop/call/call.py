@@ -185,16 +185,17 @@ class Call:
 
     # -- from controllers and other taps ------------------------------------------------------------------------------
 
-    def attach(self, tap: Tap, *, audio: bool = False) -> None:
+    def attach(self, tap: Tap, *, audio: bool = False, own: bool = False) -> None:
         """One more follows the call: it gets ``session.created`` with what is in force, then every server event.
 
         Args:
             audio: also hand it the model's audio.
+            own: it is Perhop's own: also tell it what clients did not ask for, such as the caller's words.
 
         Raises:
             LimitExceededError: too many follow it already.
         """
-        self._clients.attach(tap, audio=audio)
+        self._clients.attach(tap, audio=audio, own=own)
         self._log.info("tap attached", taps=len(self._clients.taps))
 
     def detach(self, tap: Tap) -> None:
@@ -311,6 +312,10 @@ class Call:
         """Tells clients; an error is the fault of ``side``."""
         self.note(event, side=side)
         self._clients.tell(event)
+
+    def hide(self, event: ServerEvent) -> None:
+        """What the model said for Perhop only."""
+        self._clients.taps.hidden_event(event)
 
     def note(self, event: ServerEvent, *, side: ErrorSide = "model") -> None:
         """Logs and counts what clients are told, or are not because it answers Perhop's own."""

@@ -36,13 +36,14 @@ class Clients:
         self.replies = Replies(new_id)
         self._new_id = new_id
 
-    def attach(self, tap: Tap, *, audio: bool) -> None:
-        """One more follows: it is told the session that is in force, then everything.
+    def attach(self, tap: Tap, *, audio: bool, own: bool = False) -> None:
+        """One more follows: it is told the session that is in force, then everything; ``own`` ones also what clients
+        did not ask for.
 
         Raises:
             LimitExceededError: too many follow already.
         """
-        self.taps.add(tap, audio=audio)
+        self.taps.add(tap, audio=audio, own=own)
         self.introduce(tap.on_event)
 
     def introduce(self, reply: Reply) -> None:

@@ -69,6 +69,9 @@ class ConversationHost(Protocol):
     def tell(self, event: ServerEvent) -> None:
         """Tells clients what the model said."""
 
+    def hide(self, event: ServerEvent) -> None:
+        """What the model said for Perhop only."""
+
     def note(self, event: ServerEvent) -> None:
         """Logs and counts something that clients are not told."""
 
@@ -221,7 +224,9 @@ class Conversation:
         if isinstance(event, SessionCreated | SessionUpdated):
             in_force, event = event.session, self._put_in_force(event)
         shown = self.session.to_clients(event)
-        if show and shown is not None:
+        if shown is None:
+            self._call.hide(event)
+        elif show:
             self._call.tell(shown)
         elif isinstance(event, ErrorEvent) and event.error.code != ALREADY_ACTIVE:
             self._call.note(event)

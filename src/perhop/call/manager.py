@@ -174,7 +174,7 @@ class CallManager:
             absence=Absence(self._resume_window_s if gateway else 0.0),
             announcer=self._announcer if gateway else None,
             hold_phrase=kinds[0].hold_phrase,
-            transcribe=kinds[0].remote and gateway,
+            transcribe=gateway and (kinds[0].remote or agent is not None),
             observer=self._observer,
             lifetime=Lifetime(self._max_call_s, clock=self._clock, wall=self._wall),
             spending=Spending(account, prices=self._prices, warning=self._warning, clock=self._clock),

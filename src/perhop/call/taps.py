@@ -35,22 +35,24 @@ class Tap(Protocol):
 class Taps:
     """The taps of one call. They may come and go while they are being told something."""
 
-    __slots__ = ("_all", "_hearing", "_limit")
+    __slots__ = ("_all", "_hearing", "_limit", "_own")
 
     def __init__(self, *, limit: int = MAX_TAPS) -> None:
         self._limit = limit
         # Tuples, replaced as a whole: whoever iterates over one is not disturbed by a change.
         self._all: tuple[Tap, ...] = ()
         self._hearing: tuple[Tap, ...] = ()
+        self._own: tuple[Tap, ...] = ()
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def add(self, tap: Tap, *, audio: bool) -> None:
+    def add(self, tap: Tap, *, audio: bool, own: bool = False) -> None:
         """One more follows from now on.
 
         Args:
             audio: whether it gets the model's audio too.
+            own: it is Perhop's own, and gets also what clients did not ask for.
 
         Raises:
             LimitExceededError: there are too many.
@@ -60,15 +62,23 @@ class Taps:
         self._all = (*self._all, tap)
         if audio:
             self._hearing = (*self._hearing, tap)
+        if own:
+            self._own = (*self._own, tap)
 
     def remove(self, tap: Tap) -> None:
         """This one hears no more; harmless for one that is not there."""
         self._all = tuple(other for other in self._all if other is not tap)
         self._hearing = tuple(other for other in self._hearing if other is not tap)
+        self._own = tuple(other for other in self._own if other is not tap)
 
     def event(self, event: ServerEvent) -> None:
         """Tells everybody of an event."""
         for tap in self._all:
+            tap.on_event(event)
+
+    def hidden_event(self, event: ServerEvent) -> None:
+        """Tells Perhop's own taps of an event that clients did not ask for."""
+        for tap in self._own:
             tap.on_event(event)
 
     def audio(self, chunk: AudioChunk) -> None:
@@ -78,6 +88,6 @@ class Taps:
 
     def ended(self, reason: EndReason) -> None:
         """Tells everybody that the call is over, and lets them go."""
-        taps, self._all, self._hearing = self._all, (), ()
+        taps, self._all, self._hearing, self._own = self._all, (), (), ()
         for tap in taps:
             tap.on_ended(reason)

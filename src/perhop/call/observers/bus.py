@@ -87,7 +87,7 @@ class BusObserver(CallObserver):
         """The first event of a call, and from now on what is said in it."""
         agent = call.agent.name if call.agent is not None else None
         self._tell(call, {"type": "started", "agent": agent, "transport": call.transport, "key": call.key})
-        call.attach(TranscriptTap(lambda data: self._emit(call.tenant, call.id, "transcript", data)))
+        call.attach(TranscriptTap(lambda data: self._emit(call.tenant, call.id, "transcript", data)), own=True)
         self._watch(call)
 
     def call_ended(self, call: Call) -> None:

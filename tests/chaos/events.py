@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,11 +23,17 @@ KINDS = ("lifecycle", "transcript")
 class Events:
     """What came, in the order it came.
 
+    A server that is killed may forget how far a consumer was, and hand out again what it still keeps. So this one does
+    what every consumer has to: it looks at the ids.
+
     Attributes:
         lists: events by kind and call.
+        again: how many were known by their ids already.
     """
 
     lists: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    again: int = 0
+    _known: set[str] = field(default_factory=set)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -53,11 +59,6 @@ class Events:
                 self._more.clear()
                 await self._more.wait()
 
-    def twice(self) -> list[str]:
-        """Ids of events that came more than once."""
-        ids = [event["id"] for events in self.lists.values() for event in events]
-        return sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
-
     def out_of_order(self) -> list[str]:
         """Ids of events that came after a later one of the same call."""
         found: list[str] = []
@@ -67,7 +68,7 @@ class Events:
         return found
 
     def missing(self) -> list[str]:
-        """What the figures at the end of a call say there was, and did not come."""
+        """Where the figures at the end of a call say that there was more or less than came."""
         found: list[str] = []
         for (kind, call), events in self.lists.items():
             if kind != "lifecycle":
@@ -78,8 +79,9 @@ class Events:
                 found.append(f"{call}: from {types[0]} to {types[-1]}")
             if types.count("tool") != end["tool_calls"]:
                 found.append(f"{call}: {types.count('tool')} tools of {end['tool_calls']}")
-            turns = {event["data"]["number"] for event in events if event["data"]["type"] == "turn"}
-            found += [f"{call}: turn {number}" for number in range(1, max(turns, default=0)) if number not in turns]
+            turns = Counter(event["data"]["number"] for event in events if event["data"]["type"] == "turn")
+            expected = range(1, max(turns, default=0) + 1)
+            found += [f"{call}: turn {number} × {turns[number]}" for number in expected if turns[number] != 1]
         return found
 
     def said(self, call: str, role: str) -> int:
@@ -92,5 +94,9 @@ class Events:
 
     async def _take(self, message: Message) -> None:
         event = json.loads(message.payload)
+        if event["id"] in self._known:
+            self.again += 1
+            return
+        self._known.add(event["id"])
         self.lists[event["kind"], event["call_id"]].append(event)
         self._more.set()

@@ -152,9 +152,8 @@ class Report:
         found = [fault for row in self.rows for fault in row.faults()]
         found += [f"a function call was answered wrongly: {call}" for call in self.wrong]
         events = self.events
-        found += [f"an event came twice: {one}" for one in events.twice()]
         found += [f"an event came too late: {one}" for one in events.out_of_order()]
-        found += [f"events are missing: {one}" for one in (*events.missing(), *self.unheard)]
+        found += [f"events are missing or too many: {one}" for one in (*events.missing(), *self.unheard)]
         if self.unrecorded:
             found.append(f"{self.unrecorded} calls are not in the database as they were")
         if self.dropped:

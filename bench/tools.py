@@ -229,7 +229,7 @@ async def counted(place: Site) -> list[str]:
         version = await session.scalar(text("SHOW server_version"))
     return [
         f"PostgreSQL {version}: {', '.join(shown)}.",
-        f"Rows that effects left, of those asked for: {', '.join(told)}.",
+        f"Rows there are, by calls answered with a result (inside and over NATS): {', '.join(told)}.",
     ]
 
 

@@ -48,7 +48,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
         what: What | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
-        after: Annotated[int, Field(ge=0)] = 0,
+        after: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0,
         *,
         context: WorkerContext,
     ) -> dict[str, object]:

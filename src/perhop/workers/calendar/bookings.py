@@ -13,14 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from perhop.errors import PerhopError
 from perhop.workers.calendar.hours import Resource, cells
-from perhop.workers.calendar.tables import BookingRow, CellRow
+from perhop.workers.calendar.ical import Entry, uid_of
+from perhop.workers.calendar.tables import BookingRow, CellRow, SiteRow
 
-__all__ = ["TakenError", "book", "cancel", "claim", "forget_past", "free_starts", "move"]
+__all__ = ["TakenError", "book", "cancel", "claim", "entry_of", "forget_past", "free_starts", "move", "site_of"]
 
 _TRIES = 5
 
-_BATCH = 1_000
-"""Cells in one statement: databases bind some tens of thousands of values."""
+_BATCH = 100
+"""Cells in one statement: longer ones take too long to be put together, beside the audio of calls."""
 
 
 class TakenError(PerhopError):
@@ -138,6 +139,32 @@ async def forget_past(session: AsyncSession, before: datetime) -> int:
     """Deletes cells that are over and returns how many; bookings stay."""
     gone = await session.execute(delete(CellRow).where(CellRow.cell < cells(before, before).start))
     return cast("CursorResult[Any]", gone).rowcount
+
+
+async def site_of(session: AsyncSession) -> str:
+    """The name of these tables."""
+    return (await session.scalars(select(SiteRow.id))).one()
+
+
+def entry_of(booking: BookingRow, *, site: str) -> Entry:
+    """A booking as calendars show it.
+
+    Args:
+        site: :func:`site_of` the tables it is in.
+    """
+    return Entry(
+        uid=uid_of(booking.id, tenant=booking.tenant, site=site),
+        id=booking.id,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        name=booking.name,
+        phone=booking.phone,
+        note=booking.note,
+        cancelled=booking.state == "cancelled",
+        revision=booking.revision,
+        created_at=booking.created_at,
+        updated_at=booking.updated_at,
+    )
 
 
 async def _take(session: AsyncSession, booking: BookingRow) -> None:

@@ -10,9 +10,10 @@ from pydantic import Field
 from sqlalchemy import select
 
 from perhop.text.verbalise import say_date, say_time
-from perhop.tools.errors import ToolError
+from perhop.tools.errors import ToolError, ToolUnavailableError
 from perhop.tools.schema import Slot
-from perhop.workers.calendar import bookings, ical
+from perhop.workers.calendar import bookings
+from perhop.workers.calendar.aside import Aside, AsideError
 from perhop.workers.calendar.hours import Resource
 from perhop.workers.calendar.saying import some_times, why_no_day, why_no_time
 from perhop.workers.calendar.tables import BookingRow
@@ -45,14 +46,21 @@ class Diary:
 
     Args:
         resources: by tenant and id.
+        aside: writes iCalendar.
         region: ISO 3166 code of the country whose telephone numbers come without a country code.
         now: the time, with its zone.
     """
 
     def __init__(
-        self, resources: Mapping[tuple[str, str], Resource], *, region: str, now: Callable[[], dt.datetime]
+        self,
+        resources: Mapping[tuple[str, str], Resource],
+        aside: Aside,
+        *,
+        region: str,
+        now: Callable[[], dt.datetime],
     ) -> None:
         self._resources = resources
+        self._aside = aside
         self._region = region
         self._now = now
 
@@ -227,7 +235,14 @@ class Diary:
         found = rows.all()
         if len(found) > MAX_EXPORTED:
             raise ToolError(f"These are more than {MAX_EXPORTED} bookings. Ask for fewer days.")
-        return {"count": len(found), "icalendar": ical.feed(found, title=resource.title or resource.id).decode()}
+        site = await bookings.site_of(context.session)
+        try:
+            calendar = await self._aside.write(
+                [bookings.entry_of(row, site=site) for row in found], title=resource.title or resource.id
+            )
+        except AsideError:
+            raise ToolUnavailableError("The calendar cannot be exported now.", sent=False) from None
+        return {"count": len(found), "icalendar": calendar.decode()}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

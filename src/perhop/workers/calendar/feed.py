@@ -14,15 +14,18 @@ from urllib.parse import quote
 
 import uvicorn
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from perhop.store import Database, StoreDownError
-from perhop.workers.calendar import ical
+from perhop.workers.calendar.aside import Aside, AsideError
+from perhop.workers.calendar.bookings import entry_of, site_of
 from perhop.workers.calendar.hours import Resource
+from perhop.workers.calendar.ical import Entry
 from perhop.workers.calendar.tables import BookingRow
 from perhop.workers.sdk import Site
 
@@ -31,6 +34,8 @@ __all__ = ["Feed", "feed_path"]
 _PAST = timedelta(days=30)
 _MOST = 5_000
 """Bookings in one feed."""
+
+_PAGE = 200
 
 
 def feed_path(secret: SecretStr, tenant: str, resource_id: str) -> str:
@@ -44,6 +49,7 @@ class Feed:
     """Serves the bookings of the last month and of what is ahead.
 
     Args:
+        aside: writes them.
         port: TCP; 0 takes any free one.
 
     Attributes:
@@ -53,6 +59,7 @@ class Feed:
     def __init__(
         self,
         resources: Mapping[tuple[str, str], Resource],
+        aside: Aside,
         *,
         host: str,
         port: int,
@@ -60,6 +67,7 @@ class Feed:
         now: Callable[[], datetime],
     ) -> None:
         self._resources = resources
+        self._aside = aside
         self._host = host
         self._secret = secret
         self._now = now
@@ -99,21 +107,29 @@ class Feed:
             return Response(status_code=404)
         try:
             async with database.session(reading=True) as session:
-                rows = await session.scalars(
-                    select(BookingRow)
-                    .where(
-                        BookingRow.tenant == tenant,
-                        BookingRow.resource == resource_id,
-                        BookingRow.starts_at > self._now() - _PAST,
-                    )
-                    .order_by(BookingRow.starts_at, BookingRow.id)
-                    .limit(_MOST)
-                )
-                body = ical.feed(rows.all(), title=resource.title or resource.id)
-        except StoreDownError:
+                entries = await _entries(session, resource, since=self._now() - _PAST)
+            body = await self._aside.write(entries, title=resource.title or resource.id)
+        except (StoreDownError, AsideError):
             return Response(status_code=503)
         headers = {"cache-control": "private, max-age=60"}
         return Response(body, media_type="text/calendar; charset=utf-8", headers=headers)
+
+
+async def _entries(session: AsyncSession, resource: Resource, *, since: datetime) -> list[Entry]:
+    """Page by page, so that others get their turn in between."""
+    site = await site_of(session)
+    order = (BookingRow.starts_at, BookingRow.id)
+    mine = (BookingRow.tenant == resource.tenant, BookingRow.resource == resource.id, BookingRow.starts_at > since)
+    entries: list[Entry] = []
+    after: tuple[datetime, str] | None = None
+    while len(entries) < _MOST:
+        further = () if after is None else (tuple_(*order) > after,)
+        rows = (await session.scalars(select(BookingRow).where(*mine, *further).order_by(*order).limit(_PAGE))).all()
+        entries += [entry_of(row, site=site) for row in rows]
+        if len(rows) < _PAGE:
+            break
+        after = (rows[-1].starts_at, rows[-1].id)
+    return entries[:_MOST]
 
 
 class _Server(uvicorn.Server):

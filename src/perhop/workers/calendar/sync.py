@@ -18,9 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from perhop.store import Database, StoreError
 from perhop.tools.guard import Guard, OutgoingError
-from perhop.workers.calendar import bookings, ical
+from perhop.workers.calendar import bookings
+from perhop.workers.calendar.aside import Aside, AsideError
 from perhop.workers.calendar.caldav import CalDavCalendar, CalDavError, ChangedError
 from perhop.workers.calendar.hours import Resource, cells
+from perhop.workers.calendar.ical import Busy, CalendarError, Entry, domain_of, single
 from perhop.workers.calendar.tables import BookingRow, CellRow, EventRow
 from perhop.workers.sdk import Effect, NotSentError, RefusedError, Site
 
@@ -36,6 +38,7 @@ class Sync:
 
     Args:
         guard: the way out.
+        aside: reads what comes back.
         every_s: between two readings.
         now: the time, with its zone.
     """
@@ -44,6 +47,7 @@ class Sync:
         self,
         resources: Mapping[tuple[str, str], Resource],
         guard: Guard,
+        aside: Aside,
         *,
         every_s: float,
         now: Callable[[], datetime],
@@ -52,6 +56,7 @@ class Sync:
         self._calendars = {
             key: CalDavCalendar(one.caldav, guard) for key, one in self._resources.items() if one.caldav is not None
         }
+        self._aside = aside
         self._every_s = every_s
         self._now = now
         self._database: Database | None = None
@@ -68,7 +73,7 @@ class Sync:
             for key, resource in self._resources.items():
                 try:
                     await self.pull(resource, site.database)
-                except (OutgoingError, CalDavError, StoreError) as error:
+                except (OutgoingError, CalDavError, CalendarError, AsideError, StoreError) as error:
                     _log.warning("calendar not read", resource=key[1], error=type(error).__qualname__)
             await asyncio.sleep(self._every_s)
 
@@ -77,23 +82,19 @@ class Sync:
 
         Raises:
             OutgoingError: the server was not reached, or did not answer.
-            CalDavError: it answered with something else.
+            CalDavError, CalendarError: it answered with something else, or with too much.
+            AsideError: nobody could read it.
             StoreError: the database is away.
         """
         now = self._now()
         begin, end = now - _A_DAY, now + resource.ahead + 2 * _A_DAY
-        objects = await self._calendars[resource.tenant, resource.id].between(begin, end)
-        busy: dict[str, ical.Busy] = {}
-        unread = 0
-        for data in objects:
-            try:
-                found = ical.busy_times([data], begin, end, zone=resource.zone)
-            except ical.CalendarError:
-                unread += 1
-                continue
-            busy |= {one.uid: ical.Busy(one.uid, max(one.starts_at, begin), min(one.ends_at, end)) for one in found}
-        if unread:
-            _log.warning("events that cannot be read were left out", resource=resource.id, events=unread)
+        report = await self._calendars[resource.tenant, resource.id].between(begin, end)
+        async with database.session(reading=True) as session:
+            own = domain_of(await bookings.site_of(session))
+        reading = await self._aside.read(report, begin, end, zone=resource.zone, own=own)
+        busy = {one.uid: one for one in reading.busy}
+        if reading.unread:
+            _log.warning("events that cannot be read were left out", resource=resource.id, events=reading.unread)
         # Taking and letting go are apart: in one transaction they and a booking could wait for each other in a circle.
         async with database.session() as session:
             gone = await _take(session, resource, busy)
@@ -116,15 +117,16 @@ class Sync:
             raise NotSentError("the worker is only starting")
         async with database.session(reading=True) as session:
             booking = await session.get(BookingRow, (effect.tenant, str(effect.payload["booking"])))
+            site = await bookings.site_of(session)
         if booking is None or (booking.tenant, booking.resource) not in self._resources:
             raise RefusedError("this booking has no calendar elsewhere")
-        uid = ical.uid_of(booking)
+        entry = bookings.entry_of(booking, site=site)
         if booking.pushed is not None and booking.pushed >= booking.revision:
-            return uid
+            return entry.uid
         resource = self._resources[booking.tenant, booking.resource]
         calendar = self._calendars[booking.tenant, booking.resource]
         try:
-            etag = await self._write(calendar, booking, resource)
+            etag = await self._write(calendar, entry, etag=booking.etag, title=resource.title)
         except OutgoingError as error:
             if not error.sent:
                 raise NotSentError("the calendar server was not reached") from None
@@ -139,26 +141,30 @@ class Sync:
                 )
                 .values(pushed=booking.revision, etag=etag)
             )
-        return uid
+        return entry.uid
 
-    @staticmethod
-    async def _write(calendar: CalDavCalendar, booking: BookingRow, resource: Resource) -> str | None:
-        uid = ical.uid_of(booking)
-        if booking.state == "cancelled":
-            await calendar.delete(uid)
+    async def _write(self, calendar: CalDavCalendar, entry: Entry, *, etag: str | None, title: str) -> str | None:
+        if entry.cancelled:
+            await calendar.delete(entry.uid)
             return None
-        data = ical.single(booking, title=resource.title)
+        data = single(entry, title=title)
         try:
-            return await calendar.put(uid, data, etag=booking.etag)
+            return await calendar.put(entry.uid, data, etag=etag)
         except ChangedError:
             # Another attempt of ours, a person, or another replica was there in between: the newest revision stays.
-            stored = await calendar.get(uid)
-        if stored is not None and _revision(stored.data) > booking.revision:
+            stored = await calendar.get(entry.uid)
+        if stored is not None and await self._revision(stored.data) > entry.revision:
             return stored.etag
-        return await calendar.put(uid, data, etag=stored.etag if stored is not None else None)
+        return await calendar.put(entry.uid, data, etag=stored.etag if stored is not None else None)
+
+    async def _revision(self, data: bytes) -> int:
+        try:
+            return await self._aside.sequence(data)
+        except CalendarError:
+            return -1
 
 
-async def _take(session: AsyncSession, resource: Resource, busy: Mapping[str, ical.Busy]) -> list[str]:
+async def _take(session: AsyncSession, resource: Resource, busy: Mapping[str, Busy]) -> list[str]:
     """Takes the time of these events, as far as it is free; returns those that are known and no longer there."""
     own = (EventRow.tenant == resource.tenant, EventRow.resource == resource.id)
     known = set(await session.scalars(select(EventRow.uid).where(*own)))
@@ -184,10 +190,3 @@ async def _let_go(session: AsyncSession, resource: Resource, gone: Sequence[str]
 
 def _owner(uid: str) -> str:
     return f"event:{uid}"
-
-
-def _revision(data: bytes) -> int:
-    try:
-        return ical.sequence_of(data)
-    except ical.CalendarError:
-        return -1

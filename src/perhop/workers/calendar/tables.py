@@ -12,7 +12,7 @@ from perhop.store import Schema
 from perhop.store.models import NAMING
 from perhop.store.types import UtcDateTime
 
-__all__ = ["SCHEMA", "BookingRow", "CellRow", "EventRow"]
+__all__ = ["SCHEMA", "BookingRow", "CellRow", "EventRow", "SiteRow"]
 
 
 class _Base(DeclarativeBase):
@@ -80,6 +80,14 @@ class EventRow(_Base):
     uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SiteRow(_Base):
+    """One row, made with the table: a name of these tables that no others have."""
+
+    __tablename__ = "calendar_site"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
 SCHEMA = Schema("calendar", _Base.metadata, Path(__file__).parent / "migrations")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -9,13 +10,14 @@ from perhop.config import Settings
 from perhop.tools.function import FunctionTool
 from perhop.tools.guard import Guard
 from perhop.workers.calendar import bookings
+from perhop.workers.calendar.aside import Aside
 from perhop.workers.calendar.diary import CALDAV, Diary
 from perhop.workers.calendar.feed import Feed
 from perhop.workers.calendar.hours import resources_of
 from perhop.workers.calendar.sync import Sync
 from perhop.workers.calendar.tables import SCHEMA
 from perhop.workers.housekeeping import pruning, utc_now
-from perhop.workers.sdk import Worker
+from perhop.workers.sdk import Site, Worker
 
 __all__ = ["make_worker"]
 
@@ -37,17 +39,26 @@ def make_worker(
     """
     own = settings.workers.calendar
     resources = resources_of(own.resources)
-    diary = Diary(resources, region=own.region, now=now)
+    aside = Aside()
+    diary = Diary(resources, aside, region=own.region, now=now)
     worker = Worker("calendar", version="1.0.0", description="Books appointments", schemas=[SCHEMA])
     for tool in _tools(diary):
         worker.add(tool)
     worker.background(pruning("calendar", lambda session: bookings.forget_past(session, now() - _KEEP_PAST)))
-    sync = Sync(resources, guard, every_s=own.sync_s, now=now)
+
+    @worker.background
+    async def end_aside(site: Site) -> None:  # noqa: ARG001 - it is the end that matters
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await aside.close()
+
+    sync = Sync(resources, guard, aside, every_s=own.sync_s, now=now)
     if sync.needed:
         worker.deliver(CALDAV, idempotent=True, attempts=45, retry_s=retry_s, retry_most_s=3600.0)(sync.push)
         worker.background(sync.run)
     if own.feed_port is not None and own.feed_secret is not None:
-        feed = Feed(resources, host=own.feed_host, port=own.feed_port, secret=own.feed_secret, now=now)
+        feed = Feed(resources, aside, host=own.feed_host, port=own.feed_port, secret=own.feed_secret, now=now)
         worker.background(feed.run)
     return worker
 

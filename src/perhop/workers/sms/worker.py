@@ -36,13 +36,11 @@ Phone = Annotated[
     Field(pattern=r"^\+?[0-9() .\-]{7,24}$"),
     Slot(prompt="What is your mobile number, area code first?"),
 ]
-Text = Annotated[str, Field(min_length=1, max_length=1600, pattern=r"^[^\x00]+$"), Slot(prompt="What should it say?")]
+Text = Annotated[str, Field(min_length=1, max_length=1600), Slot(prompt="What should it say?")]
 MessageId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), Slot(prompt="Which message do you mean?")]
 OnDay = Annotated[Day, Slot(prompt="On which day is it?")]
 Time = Annotated[dt.time, Slot(prompt="At what time is it?")]
-About = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$"), Slot(prompt="What should I remind you of?")
-]
+About = Annotated[str, Field(min_length=1, max_length=200), Slot(prompt="What should I remind you of?")]
 
 
 def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.datetime] = utc_now) -> Worker:

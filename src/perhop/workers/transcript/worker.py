@@ -70,7 +70,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
     async def read_transcript(
         call_id: CallId,
         format: Literal["json", "text", "vtt"] = "json",  # noqa: A002 - what it is called everywhere
-        after: Annotated[int, Field(ge=0)] = 0,
+        after: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0,
         *,
         context: WorkerContext,
     ) -> dict[str, object]:

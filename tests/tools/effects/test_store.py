@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,10 +13,11 @@ from tests.bus.conftest import until
 from tests.store.databases import open_database
 
 from perhop.config.store import StoreSettings
-from perhop.store import Database, downgrade, upgrade
+from perhop.store import Database, StoreDownError, downgrade, upgrade
 from perhop.tools.base import ToolContext
 from perhop.tools.effects.ledger import EffectRecord, EffectsDownError, EffectState
 from perhop.tools.effects.recovery import KEEP, EffectRecovery
+from perhop.tools.effects.rows import EffectRows
 from perhop.tools.effects.store import StoreLedger
 from perhop.tools.effects.tables import SCHEMA, EffectRow
 
@@ -53,6 +55,40 @@ async def test_the_same_effect_is_not_begun_twice_even_by_another_process(tables
     await first.close()
     assert await second.begin(record()) is EffectState.DONE
     await second.close()
+
+
+class LosesAnswers(EffectRows):
+    """Of a database that goes away with its first answer: the rows may be there or not."""
+
+    def __init__(self, database: Database, *, after: bool) -> None:
+        super().__init__(database)
+        self._after = after
+        self._times = 1
+
+    async def add(self, records: Sequence[EffectRecord], *, now: datetime) -> dict[str, EffectState]:
+        self._times, lost = 0, self._times > 0
+        if not lost or self._after:
+            known = await super().add(records, now=now)
+        if lost:
+            raise StoreDownError("away")
+        return known
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_whoever_fails_to_record_an_effect_does_not_refuse_the_one_another_run_sent(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    sender = StoreLedger(tables)
+    assert await sender.begin(record(1)) is None
+    monkeypatch.setattr("perhop.tools.effects.store.EffectRows", lambda database: LosesAnswers(database, after=after))
+    other = StoreLedger(tables)
+    refused = await asyncio.gather(other.begin(record(1)), other.begin(record(2)), return_exceptions=True)
+    assert [type(answer) for answer in refused] == [EffectsDownError, EffectsDownError]
+    await other.close()
+    assert await states(tables) == {"call_1": "pending"} | ({"call_2": "refused"} if after else {})
+    sender.end(record(1).key, EffectState.DONE)
+    await sender.close()
+    assert (await states(tables))["call_1"] == "done"
 
 
 async def test_only_one_of_many_that_begin_the_same_effect_at_once_may_send_it(tables: Database) -> None:

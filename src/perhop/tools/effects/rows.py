@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-from sqlalchemy import Table, bindparam, delete, select, update
+from sqlalchemy import Table, bindparam, delete, func, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from perhop.store import Database, StoreError
+from perhop.store.types import UtcDateTime
 from perhop.tools.base import ToolContext
 from perhop.tools.effects.ledger import EffectRecord, EffectState
 from perhop.tools.effects.tables import EffectRow
@@ -36,14 +37,19 @@ RETURNING key
 _KNOWN_POSTGRES = "SELECT key, state FROM effects WHERE key = ANY($1::text[])"
 
 _END_POSTGRES = """
-UPDATE effects SET state = $2, code = $3, ended_at = $4, arguments = NULL WHERE key = $1 AND state = 'pending'
+UPDATE effects SET state = $2, code = $3, ended_at = $4, arguments = NULL
+WHERE key = $1 AND state = 'pending' AND ($5::timestamptz IS NULL OR created_at = $5::timestamptz)
 """
 
 _ADD_SQLITE = sqlite.insert(_effects).on_conflict_do_nothing().returning(_effects.c.key)
 
 _END_SQLITE = (
     update(_effects)
-    .where(_effects.c.key == bindparam("of"), _effects.c.state == EffectState.PENDING)
+    .where(
+        _effects.c.key == bindparam("of"),
+        _effects.c.state == EffectState.PENDING,
+        _effects.c.created_at == func.coalesce(bindparam("record", type_=UtcDateTime()), _effects.c.created_at),
+    )
     .values(state=bindparam("became"), code=bindparam("why"), ended_at=bindparam("at"), arguments=None)
 )
 
@@ -54,12 +60,14 @@ class Ended:
 
     Attributes:
         code: of the error, if there was one.
+        created_at: of the record that this is the outcome of, where another run may have made one of the same key.
     """
 
     key: str
     state: EffectState
     code: str | None
     at: datetime
+    created_at: datetime | None = None
 
 
 class EffectRows:
@@ -87,11 +95,14 @@ class EffectRows:
     async def end(self, ended: Sequence[Ended]) -> None:
         """Writes outcomes of those that are pending; an outcome is final."""
         if self._database.dialect == "postgresql":
-            rows = [(one.key, one.state.value, one.code, one.at) for one in ended]
+            rows = [(one.key, one.state.value, one.code, one.at, one.created_at) for one in ended]
             async with self._database.driver() as connection:
                 await connection.executemany(_END_POSTGRES, rows)  # one round trip, one transaction
             return
-        values = [{"of": one.key, "became": one.state, "why": one.code, "at": one.at} for one in ended]
+        values = [
+            {"of": one.key, "became": one.state, "why": one.code, "at": one.at, "record": one.created_at}
+            for one in ended
+        ]
         async with self._database.session() as session:
             await (await session.connection()).execute(_END_SQLITE, values)
 

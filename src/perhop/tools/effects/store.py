@@ -86,10 +86,13 @@ class StoreLedger:
             raise EffectsDownError("the database did not record the effect in time") from None
 
     def end(self, key: str, state: EffectState, code: str | None = None) -> None:
+        self._outcome(Ended(key, state, code, self._now()))
+
+    def _outcome(self, ended: Ended) -> None:
         if len(self._outcomes) >= MAX_OUTCOMES:
-            _log.error("outcome of an effect dropped", key=key, state=state)
+            _log.error("outcome of an effect dropped", key=ended.key, state=ended.state)
             return
-        self._outcomes.append(Ended(key, state, code, self._now()))
+        self._outcomes.append(ended)
         self._ending = _kept_running(self._ending, self._write_outcomes, "outcomes of effects")
 
     async def close(self, *, grace_s: float = 5.0) -> None:
@@ -146,11 +149,12 @@ class StoreLedger:
             beginnings = {one.record.key: one for one in taken if not one.answer.done()}
             if not beginnings:
                 continue
+            now = self._now()
             try:
-                known = await self._rows.add([one.record for one in beginnings.values()], now=self._now())
+                known = await self._rows.add([one.record for one in beginnings.values()], now=now)
             except FAILURES as error:
                 _log.warning("effects not recorded", error=type(error).__name__)
-                self._not_recorded(beginnings.values())
+                self._not_recorded(beginnings.values(), created_at=now)
                 continue
             self.commits += 1
             if self._down:
@@ -161,10 +165,11 @@ class StoreLedger:
                 elif key not in known:
                     self.end(key, EffectState.REFUSED, "cancelled")
 
-    def _not_recorded(self, beginnings: Iterable[_Beginning]) -> None:
+    def _not_recorded(self, beginnings: Iterable[_Beginning], *, created_at: datetime) -> None:
         for one in beginnings:
-            # A commit whose answer was lost may have been made: then nothing was sent for that record.
-            self.end(one.record.key, EffectState.REFUSED, "not_recorded")
+            # A commit whose answer was lost may have been made: then nothing was sent for that record. Of one that
+            # another run made before, nothing is known here.
+            self._outcome(Ended(one.record.key, EffectState.REFUSED, "not_recorded", self._now(), created_at))
             if not one.answer.done():
                 one.answer.set_exception(EffectsDownError("the database did not record the effect"))
 

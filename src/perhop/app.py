@@ -66,6 +66,7 @@ from perhop.tools.mcp.provider import McpProvider
 from perhop.tools.registry import ToolRegistry
 from perhop.webhooks import Post, SigningKey, WebhookEndpoint, WebhookSender
 from perhop.workers.home import Home
+from perhop.workers.sdk.metrics import WorkerMetrics
 
 if TYPE_CHECKING:
     from perhop.telemetry.traces import Traces
@@ -161,7 +162,14 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     stack.push_async_callback(events.close)
     events.start()
     observers.append(BusObserver(events.emit))
-    home = await Home.open(settings, guard, bus=bus, database=db, offered=registry.offered)
+    home = await Home.open(
+        settings,
+        guard,
+        bus=bus,
+        database=db,
+        offered=registry.offered,
+        metrics=WorkerMetrics(metrics.registry),
+    )
     stack.push_async_callback(home.close)
     registry.before_change(home.prepare)
     runner = await start_tools(

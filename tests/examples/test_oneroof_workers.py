@@ -70,7 +70,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def caller(settings: Settings, bus: Bus, database: Database) -> AsyncIterator[Caller]:
     guard = Guard()
     workers = [
-        make_calendar(settings, guard, wall=lambda: MONDAY_NOON) if worker.name == "calendar" else worker
+        make_calendar(settings, guard, now=lambda: MONDAY_NOON) if worker.name == "calendar" else worker
         for worker in hosted_workers(settings, guard)
     ]
     async with AsyncExitStack() as stack:

@@ -72,6 +72,7 @@ async def test_an_agent_made_over_rest_has_its_workers_with_the_next_call(tmp_pa
         made = await client.put("/api/agents/lead", json={"tools": ["bus:create_lead", "bus:book_appointment"]})
         assert (made.status_code, made.json()["problem"]) == (200, None)
         assert await tools_of_a_call(client, "lead") == ["create_lead", "book_appointment"]
+        assert "perhop_worker_calls_total" in (await client.get("/metrics")).text, "they count where calls are counted"
     async with running(tmp_path) as client:
         assert await tools_of_a_call(client, "lead") == ["create_lead", "book_appointment"], "also after a restart"
 

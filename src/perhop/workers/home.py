@@ -15,6 +15,7 @@ from perhop.tools.guard import Guard
 from perhop.tools.kinds.offered import OfferedTool
 from perhop.workers.hosting import REFERENCE, hosted_workers, make_worker, start_hosted
 from perhop.workers.sdk.host import WorkerHost
+from perhop.workers.sdk.metrics import WorkerMetrics
 from perhop.workers.sdk.worker import Worker
 
 __all__ = ["Home"]
@@ -35,6 +36,7 @@ class Home:
         *,
         bus: Bus,
         database: Database,
+        metrics: WorkerMetrics | None = None,
         patience_s: float = 5.0,
         retry_s: float = 5.0,
     ) -> None:
@@ -42,6 +44,7 @@ class Home:
         self._guard = guard
         self._bus = bus
         self._database = database
+        self._metrics = metrics or WorkerMetrics()
         self._patience_s = patience_s
         self._retry_s = retry_s
         self._stack = AsyncExitStack()
@@ -59,6 +62,7 @@ class Home:
         bus: Bus,
         database: Database,
         offered: Iterable[OfferedTool] = (),
+        metrics: WorkerMetrics | None = None,
         patience_s: float = 5.0,
         retry_s: float = 5.0,
     ) -> Home:
@@ -66,6 +70,7 @@ class Home:
 
         Args:
             offered: tools that agents have and that somebody has to serve.
+            metrics: where they count.
             patience_s: how long a change waits for a worker that is being started; later, calls have its tools as soon
                 as it is there.
             retry_s: until one that could not be started is tried again.
@@ -75,7 +80,7 @@ class Home:
             BusError: two workers serve the same tool.
             PerhopError: a worker that the settings name is not there.
         """
-        home = cls(settings, guard, bus=bus, database=database, patience_s=patience_s, retry_s=retry_s)
+        home = cls(settings, guard, bus=bus, database=database, metrics=metrics, patience_s=patience_s, retry_s=retry_s)
         wanted = [tool.name for tool in offered]
         workers = hosted_workers(settings, guard, also=wanted)
         if settings.bus.url is None and settings.workers.hosted is None:
@@ -140,5 +145,5 @@ class Home:
 
     async def _start(self, workers: Sequence[Worker]) -> None:
         self._hosts += await start_hosted(
-            workers, self._settings, bus=self._bus, database=self._database, stack=self._stack
+            workers, self._settings, bus=self._bus, database=self._database, stack=self._stack, metrics=self._metrics
         )

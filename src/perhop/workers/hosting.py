@@ -83,7 +83,13 @@ def hosted_workers(settings: Settings, guard: Guard, *, also: Iterable[str] = ()
 
 
 async def start_hosted(
-    workers: Sequence[Worker], settings: Settings, *, bus: Bus, database: Database, stack: AsyncExitStack
+    workers: Sequence[Worker],
+    settings: Settings,
+    *,
+    bus: Bus,
+    database: Database,
+    stack: AsyncExitStack,
+    metrics: WorkerMetrics | None = None,
 ) -> list[WorkerHost]:
     """Serves workers on the bus of this process; ``stack`` ends them.
 
@@ -93,7 +99,7 @@ async def start_hosted(
         StoreError: a database cannot be used.
         BusError: two workers serve the same tool.
     """
-    metrics = WorkerMetrics()
+    metrics = metrics or WorkerMetrics()
     hosts = []
     for worker in workers:
         used = database

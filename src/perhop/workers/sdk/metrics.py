@@ -10,11 +10,16 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class WorkerMetrics:
-    """Everything a worker process counts. Labels are names from code, never what a caller sent."""
+    """Everything workers count. Labels are names from code, never what a caller sent.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+    Args:
+        registry: of the process they are at home in; one of its own, with figures of the process, when None.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        if registry is None:
+            ProcessCollector(registry=self.registry)
         self._calls = Counter(
             "perhop_worker_calls",
             "Calls of tools, by what came of them.",

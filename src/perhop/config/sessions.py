@@ -15,7 +15,8 @@ class SessionSettings(Table):
     """When a model session is replaced, and how hard a lost one is tried again.
 
     Attributes:
-        margin_s: before a session's end, a successor takes over whatever is going on.
+        margin_s: before a session's end, a successor takes over as soon as no response is being given, and for the last
+            fifth whatever is going on.
         lead_s: before that, the successor is opened and waits for a quiet moment. Both shrink for short sessions.
         tries: failures of one model in a row before the next of ``fallback_models`` has its turn.
         give_up_s: how long the last model is tried without a session, or the sideband of a direct call; then the call

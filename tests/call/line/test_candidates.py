@@ -60,8 +60,8 @@ def test_what_works_starts_afresh() -> None:
 
 @pytest.mark.parametrize("life_s", [2.0, 60.0, 1800.0, 3600.0])
 def test_a_takeover_is_prepared_before_it_is_forced_and_forced_before_the_end(life_s: float) -> None:
-    prepare, force = LinePolicy().takeover(life_s)
-    assert 0 < prepare < force < life_s
+    takeover = LinePolicy().takeover(life_s)
+    assert 0 < takeover.prepare < takeover.force < takeover.last < life_s
 
 
 def test_the_last_one_is_tried_as_long_as_there_is_patience() -> None:

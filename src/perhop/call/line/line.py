@@ -24,7 +24,7 @@ from perhop.call.line.answers import answer_to
 from perhop.call.line.books import Books
 from perhop.call.line.epoch import Epoch
 from perhop.call.line.host import LineHost, Replacement
-from perhop.call.line.policy import LinePolicy
+from perhop.call.line.policy import LinePolicy, Takeover
 from perhop.call.line.recovery import Recovery
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import (
@@ -198,7 +198,7 @@ class ModelLine:
         if said is not None:
             self._host.on_model_event(said)
         if self._next is not None:
-            self._take_over_if_quiet()
+            self._take_over_if_time()
 
     def on_epoch_closed(
         self, epoch: Epoch, reason: EndReason, detail: str, *, fatal: bool, retry_after_s: float | None = None
@@ -269,15 +269,19 @@ class ModelLine:
             self._take_over()
         else:
             epoch.catch_up(self._books.conversation(self._host.history))
-            self._take_over_if_quiet()
+            self._take_over_if_time()
         self._arm()
 
-    def _take_over_if_quiet(self) -> None:
+    def _take_over_if_time(self) -> None:
+        """The prepared session takes over at the best moment that its time allows."""
         current, following = self._current, self._next
         if current is None or following is None or not following.ready:
             return
-        quiet = current.activity.quiet(self._clock()) and not self._journal.busy
-        if quiet and not self._host.busy():
+        now, life = self._clock(), self._life(current)
+        quiet = current.activity.quiet(now) and not self._journal.busy and not self._host.busy()
+        # What a session has given plays on without it; what it has not would have to be said again.
+        given = not current.activity.responses
+        if quiet or (life is not None and (now >= life.last or (given and now >= life.force))):
             self._take_over()
 
     def _take_over(self) -> None:
@@ -330,13 +334,12 @@ class ModelLine:
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
-    def _life(self, epoch: Epoch) -> tuple[float, float] | None:
-        """When to prepare the successor of a session, and when to force the takeover."""
+    def _life(self, epoch: Epoch) -> Takeover | None:
+        """When to leave a session for its successor; None while nobody says when it ends."""
         life_s = epoch.life_s(self._clock(), self._wall())
-        if life_s is None or not epoch.kind.remote:
+        if life_s is None or not epoch.ready or not epoch.kind.remote:
             return None
-        prepare, force = self._policy.takeover(life_s)
-        return epoch.began_at + prepare, epoch.began_at + force
+        return self._policy.takeover(life_s).since(epoch.began_at)
 
     def _deadlines(self) -> list[float]:
         """Everything that is due some time."""
@@ -346,15 +349,14 @@ class ModelLine:
             due.append(recovery.wait_told_at)
         if self._next is not None and not self._next.ready:
             due.append(self._next.opened_at + self._policy.ready_s)
-        if self._current is not None and self._current.ready:
-            life = self._life(self._current)
-            if life is not None:
-                prepare, force = life
-                if self._next is None:
-                    if recovery.may_prepare:
-                        due.append(prepare)
-                elif self._next.ready:
-                    due += [force, self._clock() + POLL_S]
+        life = self._life(self._current) if self._current is not None else None
+        if life is not None:
+            if self._next is None:
+                if recovery.may_prepare:
+                    due.append(life.prepare)
+            elif self._next.ready:
+                due.append(self._clock() + POLL_S)
+                due += [at for at in (life.force, life.last) if at > self._clock()]
         return due
 
     def _arm(self) -> None:
@@ -387,14 +389,10 @@ class ModelLine:
         self._arm()
 
     def _renew(self, now: float) -> None:
-        current = self._current
-        life = self._life(current) if current is not None and current.ready else None
+        life = self._life(self._current) if self._current is not None else None
         if life is None:
             return
-        prepare, force = life
-        if self._next is None and self._recovery.may_prepare and now >= prepare:
+        if self._next is None and self._recovery.may_prepare and now >= life.prepare:
             self._open_next()
-        elif now >= force:
-            self._take_over()
         else:
-            self._take_over_if_quiet()
+            self._take_over_if_time()

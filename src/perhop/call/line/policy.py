@@ -5,7 +5,26 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-__all__ = ["LinePolicy"]
+__all__ = ["LinePolicy", "Takeover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """When a session is left for the next one, s on a clock the user chooses.
+
+    Attributes:
+        prepare: the next one is opened, and takes over when nothing is going on.
+        force: it takes over as soon as no response is being given.
+        last: it takes over.
+    """
+
+    prepare: float
+    force: float
+    last: float
+
+    def since(self, began_at: float) -> Takeover:
+        """The same moments of a session that began then."""
+        return Takeover(began_at + self.prepare, began_at + self.force, began_at + self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +32,11 @@ class LinePolicy:
     """Limits of a :class:`~perhop.call.line.line.ModelLine`; times in seconds.
 
     Attributes:
-        margin_s: before a session's end, the takeover is forced.
-        lead_s: before the forced takeover, the next session is opened and waits for a quiet moment. Both shrink with
-            sessions that live for less than ten times as long.
+        margin_s: before a session's end, the takeover waits for no quiet moment any more, only until the session has
+            given the response it is giving; for the last fifth not even that. Shrinks with sessions that live for less
+            than four times as long.
+        lead_s: before that, the next session is opened and waits for a quiet moment. Shrinks with sessions that live
+            for less than three times as long.
         tries: failures of one model in a row before the next one is tried.
         give_up_s: how long the last model is tried without a session; then the call ends.
         proven_s: a session that broke sooner counts as a failure in a row with those before, or one that keeps breaking
@@ -59,8 +80,16 @@ class LinePolicy:
         # Everybody it refused was told the same moment.
         return min(self.give_up_s, asked_s * (1.0 + self.rng.random() / 4))
 
-    def takeover(self, life_s: float) -> tuple[float, float]:
-        """When to prepare and when to force the takeover of a session that lives so long, seconds from its start."""
-        margin = min(self.margin_s, life_s / 10)
+    def takeover(self, life_s: float) -> Takeover:
+        """The moments of the takeover from a session that lives so long, seconds from its start.
+
+        Models give audio faster than it is played, so most responses are given within the margin. One that is not has
+        by then left so much to be played that its successor's answer joins on.
+        """
+        margin = min(self.margin_s, life_s / 4)
         lead = min(self.lead_s, life_s / 3)
-        return max(0.0, life_s - margin - lead), max(0.0, life_s - margin)
+        return Takeover(
+            prepare=max(0.0, life_s - margin - lead),
+            force=max(0.0, life_s - margin),
+            last=max(0.0, life_s - margin / 5),
+        )

@@ -22,7 +22,9 @@ outbox = Outbox()
 MOST_LISTED = 12
 """Homes in one answer; the built-in dialogue tells three and offers more."""
 
-Bedrooms = Annotated[int, Field(ge=1, le=6), Slot(prompt="How many bedrooms do you need?")]
+Bedrooms = Annotated[
+    int, Field(ge=0, le=6), Slot(prompt="How many bedrooms do you need?", values={0: ["studio", "studio apartment"]})
+]
 City = Annotated[str, Field(max_length=40), Slot(prompt="In which city?", values=CITIES)]
 Dollars = Annotated[int, Field(ge=500, le=20_000), Slot(prompt="What is the most you would pay a month?")]
 ListingNumber = Annotated[int, Field(ge=min(LISTINGS), le=max(LISTINGS)), Slot(prompt="Which home do you mean?")]
@@ -57,7 +59,7 @@ def search_listings(
     """Finds homes for rent, and when they can be seen.
 
     Args:
-        bedrooms: How many bedrooms, exactly.
+        bedrooms: How many bedrooms, exactly; a studio has 0.
         city: One of the cities One Roof works in.
         day: The day on which the caller wants to see homes, if they named one.
         max_price: The highest rent, in dollars a month.
@@ -162,22 +164,22 @@ def _brief(listing: Listing, day: dt.date | None) -> dict[str, object]:
 
 def _summary(found: list[Listing], bedrooms: int, city: str, max_price: int | None) -> str:
     """The result in a sentence; with nothing found, what comes nearest."""
-    wanted = f"{spoken_number(bedrooms)} bedroom"
+    wanted = f"{spoken_number(bedrooms)} bedroom home" if bedrooms else "studio"
     if len(found) == 1:
-        return f"I have one {wanted} home in {found[0].city}."
+        return f"I have one {wanted} in {found[0].city}."
     if found:
-        return f"I have {spoken_number(len(found))} {wanted} homes in {found[0].city}."
+        return f"I have {spoken_number(len(found))} {wanted}s in {found[0].city}."
     dearer = search(city=city, bedrooms=bedrooms)
     if dearer and max_price is not None:
         cheapest = f"{_home(dearer[0])}, for {say_money(dearer[0].rent)} a month"
         return (
-            f"I have no {wanted} home in {dearer[0].city} for {say_money(max_price)} or less. "
+            f"I have no {wanted} in {dearer[0].city} for {say_money(max_price)} or less. "
             f"The cheapest is {cheapest[0].lower()}{cheapest[1:]}."
         )
     elsewhere = list(dict.fromkeys(listing.city for listing in search(bedrooms=bedrooms, max_price=max_price)))
     if elsewhere:
-        return f"I have no {wanted} home in {city} right now, but I do in {say_list(elsewhere)}."
-    return f"I have no {wanted} home right now."
+        return f"I have no {wanted} in {city} right now, but I do in {say_list(elsewhere)}."
+    return f"I have no {wanted} right now."
 
 
 def _offer(found: list[Listing], day: dt.date | None) -> str:

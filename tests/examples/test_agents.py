@@ -86,7 +86,8 @@ def test_every_tool_is_ready_for_the_built_in_dialogue(tool: Tool) -> None:
 def test_what_callers_say_is_in_the_recognisers_dictionary(tool: Tool) -> None:
     said = [re.sub(r"\{\w+\}", "", sample) for sample in tool.parameters["x-samples"]]
     for prop in tool.parameters["properties"].values():
-        said += prop.get("x-values", [])
+        known = prop.get("x-values", [])
+        said += [text for texts in known.values() for text in texts] if isinstance(known, dict) else known
         said += prop.get("enum", [])
     words = {word.strip(string.punctuation).lower() for phrase in said for word in phrase.split()} - {""}
     assert words <= dictionary(), words - dictionary()

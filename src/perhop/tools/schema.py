@@ -39,14 +39,15 @@ class Slot:
         prompt: the question that asks for it (``"For which day?"``).
         say: how its value is read back.
         values: known values of an open vocabulary, such as city names; others are still accepted. A mapping also says
-            how each is spoken: ``{"SFO": ["San Francisco", "the city"]}``.
+            how each is spoken: ``{"SFO": ["San Francisco", "the city"]}``; of a number, those that have a name
+            besides: ``{0: ["studio"]}``.
         pronounce: CMU phones of words no dictionary has (``{"Alviso": ["AE L V IY S OW"]}``), several for variants.
         data: what kind of personal data it is, where that needs more care than any other.
     """
 
     prompt: str | None = None
     say: str | None = None
-    values: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    values: Sequence[str] | Mapping[str, Sequence[str]] | Mapping[int, Sequence[str]] = ()
     pronounce: Mapping[str, Sequence[str]] = field(default_factory=dict)
     data: Literal["health"] | None = None
 
@@ -60,7 +61,9 @@ class Slot:
         if self.values:
             spoken = self.values
             schema["x-values"] = (
-                {value: list(words) for value, words in spoken.items()} if isinstance(spoken, Mapping) else list(spoken)
+                {str(value): list(words) for value, words in spoken.items()}
+                if isinstance(spoken, Mapping)
+                else list(spoken)
             )
         if self.pronounce:
             schema["x-pronounce"] = {word: list(phones) for word, phones in self.pronounce.items()}

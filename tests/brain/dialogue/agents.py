@@ -34,7 +34,13 @@ ONEROOF = [
     function(
         "search_listings",
         {
-            "bedrooms": {"type": "integer", "minimum": 1, "maximum": 6, "x-prompt": "How many bedrooms?"},
+            "bedrooms": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 6,
+                "x-prompt": "How many bedrooms?",
+                "x-values": {"0": ["studio"]},
+            },
             "city": {
                 "type": "string",
                 "x-values": ["Oakland", "Berkeley", "Alameda", "San Leandro"],

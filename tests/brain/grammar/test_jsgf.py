@@ -198,3 +198,17 @@ def test_an_identifier_with_names_of_its_own_is_said_by_name_or_pointed_at() -> 
     grammar = build_grammar(Domain([spec]))
     assert accepts(grammar, "book a visit with doctor lee")
     assert accepts(grammar, "book the first one")
+
+
+@pytest.mark.parametrize("said", ["do you have a studio in berkeley", "a studio in oakland please", "studio"])
+def test_a_number_that_has_a_name_is_said_by_it(said: str) -> None:
+    assert accepts(build_grammar(HOMES), said)
+    tool = HOMES.tools["search_listings"]
+    assert accepts(build_grammar(HOMES, tool=tool, asked=tool.slots["bedrooms"]), said)
+
+
+@pytest.mark.parametrize("said", ["stop", "wait stop", "wait never mind", "stop talking", "wait"])
+def test_an_agent_that_talks_can_be_stopped_at_any_time(said: str) -> None:
+    assert accepts(build_grammar(HOMES), said)
+    tool = HOMES.tools["search_listings"]
+    assert accepts(build_grammar(HOMES, tool=tool, asked=tool.slots["city"]), said)

@@ -152,3 +152,11 @@ def test_a_tool_without_a_title_says_what_it_can_do_from_its_name_or_description
 ) -> None:
     (tool,) = read_tools([{"type": "function", "name": name, "description": description}])
     assert tool.title == title
+
+
+def test_a_number_keeps_its_kind_when_some_of_its_values_have_names() -> None:
+    slot = slot_of("bedrooms", {"type": "integer", "minimum": 0, "x-values": {"0": ["studio"], "x": ["never"]}})
+    assert slot.kind is Kind.INTEGER
+    assert [(choice.value, choice.label) for choice in slot.choices] == [(0, "studio")]
+    assert say_value(slot, 0) == "studio"
+    assert say_value(slot, 2) == "2"

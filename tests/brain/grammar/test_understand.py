@@ -119,7 +119,13 @@ def test_what_is_about_something_else_is_about_nothing_here(text: str) -> None:
         ("never mind", Act.CANCEL, True),
         ("can I please talk to a real person", Act.HUMAN, True),
         ("okay thank you very much", Act.THANKS, True),
-        ("that's all, bye", None, False),
+        ("that's all, bye", Act.BYE, True),
+        ("no thanks, bye then", Act.BYE, True),
+        ("wait, stop", Act.CANCEL, True),
+        ("no, wait, stop", Act.CANCEL, True),
+        ("yes, cancel it", Act.YES, False),
+        ("stop at noon", None, False),
+        ("goodbye to sam", None, False),
         ("cancel my booking", None, False),
         ("", None, False),
     ],
@@ -169,3 +175,46 @@ def test_not_everything_points(text: str) -> None:
 @given(st.text(max_size=60), st.sampled_from([None, "listing_id", "day", "time", "name"]))
 def test_understanding_never_fails(text: str, asked: str | None) -> None:
     understand(HOMES, text, Focus(today=MONDAY, tool="book_viewing" if asked else None, asked=asked, labels=LABELS))
+
+
+BOOKING = Domain(
+    [
+        function(
+            "book",
+            {
+                "resource_id": {"type": "string", "pattern": "^(home-[0-9]{3})$"},
+                "slot_id": {"type": "string"},
+                "phone": {"type": "string"},
+            },
+            samples=["book {resource_id}", "book number {slot_id}"],
+        )
+    ]
+)
+
+
+@pytest.mark.parametrize("asked", ["resource_id", "slot_id"])
+@pytest.mark.parametrize(
+    "said", ["510 555 0134", "five one oh five five five oh one three four", "my number is 5105550134"]
+)
+def test_a_phone_number_is_no_answer_to_which_one(asked: str, said: str) -> None:
+    focus = Focus(today=MONDAY, tool="book", asked=asked)
+    assert values(BOOKING, "book", said, focus) == {"phone": "510-555-0134"}
+
+
+def test_an_identifier_that_was_asked_for_may_be_spelled() -> None:
+    focus = Focus(today=MONDAY, tool="book", asked="slot_id")
+    assert values(BOOKING, "book", "b two seven", focus)["slot_id"] == "B27"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("do you have a studio in Berkeley", {"bedrooms": 0, "city": "Berkeley"}),
+        ("a studio under 2000 dollars", {"bedrooms": 0, "max_price": 2000}),
+        ("not a studio, a two bedroom", {"bedrooms": 2}),
+        ("a studio or a two bedroom", {"bedrooms": 2}),
+        ("zero bedrooms", {"bedrooms": 0}),
+    ],
+)
+def test_a_number_may_have_a_name(text: str, expected: dict[str, object]) -> None:
+    assert values(HOMES, "search_listings", text) == expected

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from structlog.testing import capture_logs
 from tests.call.direct.far import DirectCall
 from tests.call.helpers import Follower
 from tests.virtual_time import run_virtual
@@ -252,6 +253,22 @@ def test_the_end_at_the_model_ends_the_call(detail: str, reason: EndReason) -> N
         desk.far.sidebands[0].lose(EndReason.MODEL_CLOSED, detail, fatal=False)
         await asyncio.sleep(1)
         assert desk.call.ended is reason
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("detail", "warned"),
+    [("close 1000 caller_hangup", False), ("close 1000", False), ("connection lost", True), ("close 1011", True)],
+)
+def test_only_a_sideband_that_should_not_have_gone_is_warned_of(detail: str, warned: bool) -> None:
+    async def scenario() -> None:
+        desk = await DirectCall(in_turn([say("Hello.")])).answered()
+        desk.far.refusals = [True]
+        with capture_logs() as logs:
+            desk.far.sidebands[0].lose(EndReason.MODEL_CLOSED, detail, fatal=False)
+        told = [entry for entry in logs if entry["event"] == "sideband lost" and entry["log_level"] == "warning"]
+        assert bool(told) is warned
 
     run_virtual(scenario())
 

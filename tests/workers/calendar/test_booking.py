@@ -291,3 +291,17 @@ async def test_time_that_is_over_is_forgotten_and_its_bookings_are_not(bench: Wo
         await forget_past(session, datetime(2026, 11, 28, tzinfo=UTC))
         assert (await session.scalars(select(BookingRow))).one().state == "booked"
     assert await taken(bench) == 0
+
+
+def resource_schema(**changes: Any) -> dict[str, Any]:
+    return dict(calendar(**changes).tools["book_appointment"].parameters["properties"]["resource_id"])
+
+
+def test_identifiers_have_to_look_like_those_there_are() -> None:
+    schema = resource_schema(ids=["home-101", "home-220", "dr.lee"])
+    assert schema["pattern"] == r"^(dr\.lee|home\-[0-9][0-9][0-9])$"
+    assert "x-values" not in schema
+
+
+def test_what_has_a_name_of_its_own_is_said_by_it() -> None:
+    assert resource_schema(ids=["d1"], title="Doctor Lee")["x-values"] == {"d1": ["Doctor Lee"]}

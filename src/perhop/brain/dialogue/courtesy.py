@@ -109,7 +109,7 @@ def _cancel(scene: Scene, state: State) -> State:
         return _drop(scene, state, state.form)
     if state.choosing:
         return replace(state, choosing=()).saying("All right.", "What else can I do for you?")
-    return state.saying("There is nothing to cancel.", *_can(scene))
+    return state.saying("Okay.")  # what was being said is cut short already
 
 
 def _restart(scene: Scene, state: State) -> State:

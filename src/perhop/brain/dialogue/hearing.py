@@ -17,7 +17,7 @@ from perhop.brain.grammar.understand import Focus, Heard, understand
 from perhop.brain.grammar.values import check
 from perhop.text.verbalise import say_list
 
-__all__ = ["INTENT", "ask_again", "focus_of", "respond_to"]
+__all__ = ["INTENT", "ask_again", "focus_of", "is_answer", "respond_to"]
 
 INTENT = 0.45
 _CLOSE = 0.1
@@ -57,7 +57,7 @@ def respond_to(scene: Scene, before: State, state: State, text: str) -> State:
     if not heard.words:
         return _missed(scene, state, silent=True)
     act = heard.whole_act
-    if act is not None and not _is_answer(scene, form, act):
+    if act is not None and not is_answer(scene, form, act):
         return answer_act(scene, replace(state, misses=0), act, spoken=before.spoken)
     if state.choosing and (chosen := _choose(state, heard)):
         return open_form(scene, state, chosen, fills=heard.fills[chosen], pointer=heard.pointer)
@@ -69,14 +69,18 @@ def respond_to(scene: Scene, before: State, state: State, text: str) -> State:
     return progress(scene, state, form) if undone and not scene.tool(form).effect else _missed(scene, state)
 
 
-def _is_answer(scene: Scene, form: Form | None, act: Act) -> bool:
-    """Whether an act is the value of the slot that was asked for: yes to a yes-or-no question, "hello" as a message."""
+def is_answer(scene: Scene, form: Form | None, act: Act) -> bool:
+    """Whether an act is the value of the slot that was asked for: yes to a yes-or-no question, "hello" as a message.
+
+    What ends, stops or asks for help never is: a caller who cannot get out is worse off than one who says a message
+    in other words.
+    """
     slot = scene.tool(form).slots.get(form.asked or "") if form and form.stage is Stage.ASKING else None
     if slot is None:
         return False
     if slot.kind is Kind.BOOLEAN:
         return act in (Act.YES, Act.NO)
-    return slot.kind is Kind.TEXT and act in (Act.HELLO, Act.THANKS, Act.YES, Act.NO, Act.MORE, Act.BYE)
+    return slot.kind is Kind.TEXT and act in (Act.HELLO, Act.THANKS, Act.YES, Act.NO, Act.MORE)
 
 
 def _choose(state: State, heard: Heard) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perhop.brain.dialogue.forms import Scene
-from perhop.brain.dialogue.hearing import INTENT, focus_of
+from perhop.brain.dialogue.hearing import INTENT, focus_of, is_answer
 from perhop.brain.dialogue.state import Form, Stage, State
 from perhop.brain.grammar.acts import FILLERS, Act
 from perhop.brain.grammar.fills import Fill
@@ -49,7 +49,8 @@ def judge(scene: Scene, state: State, partial: str) -> Completeness:
     slot = scene.tool(form).slots.get(form.asked or "") if form and form.stage is Stage.ASKING else None
     if heard.whole_act is Act.WAIT:
         return "incomplete"
-    if heard.whole_act is not None and (slot is None or slot.kind is not Kind.TEXT):
+    act = heard.whole_act
+    if act is not None and (slot is None or slot.kind is not Kind.TEXT or not is_answer(scene, form, act)):
         return "complete"
     spelling = slot is not None and slot.kind in (Kind.CODE, Kind.EMAIL, Kind.NAME) and len(words[-1]) == 1
     if not spelling and (words[-1] in _HANGING or " ".join(words).endswith(_OPEN_ENDS)):

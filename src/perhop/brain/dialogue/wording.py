@@ -160,7 +160,8 @@ def read_back(tool: Tool, values: Mapping[str, Json], state: State, today: date)
             parts.append(slot.say.replace("{value}", said) if "{value}" in slot.say else f"{slot.say} {said}")
             continue
         # "I'll connect you to a department: sales", not "department sales".
-        bare = bool(label) or (slot.kind is Kind.CHOICE and slot.noun in tool.title)
+        named = slot.kind is not Kind.CHOICE and slot.label(value) is not None
+        bare = bool(label) or named or (slot.kind is Kind.CHOICE and slot.noun in tool.title)
         parts.append(_part(slot, value, said, bare=bare))
     return [part for part in parts if part]
 

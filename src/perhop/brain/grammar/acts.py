@@ -48,7 +48,8 @@ PHRASES: dict[Act, tuple[str, ...]] = {
     ),
     Act.CANCEL: (
         "cancel", "cancel that", "cancel it", "never mind", "nevermind", "forget it", "forget about it", "stop", "quit",
-        "abort", "leave it", "drop it",
+        "abort", "leave it", "drop it", "stop it", "stop that", "stop talking",
+        "that's enough", "enough", "be quiet", "shush",
     ),
     Act.HUMAN: (
         "a human", "human", "a person", "a real person", "an agent", "agent", "representative", "a representative",
@@ -67,7 +68,7 @@ PHRASES: dict[Act, tuple[str, ...]] = {
     ),
     Act.WAIT: (
         "wait", "hold on", "one moment", "just a moment", "one second", "just a second", "hang on", "give me a second",
-        "a moment", "let me think", "let me see", "one minute", "just a minute",
+        "a moment", "let me think", "let me see", "one minute", "just a minute", "a minute", "a second", "no wait",
     ),
     Act.HELLO: ("hello", "hi", "hey", "hi there", "hello there", "good morning", "good afternoon", "good evening"),
     Act.THANKS: (
@@ -98,11 +99,11 @@ COMMON: dict[Act, tuple[str, ...]] = {
     Act.NO: ("no", "nope", "no thanks", "no thank you", "that's wrong", "not really"),
     Act.REPEAT: ("repeat that", "say that again", "pardon", "what did you say"),
     Act.RESTART: ("start over",),
-    Act.CANCEL: ("cancel", "cancel that", "never mind", "forget it", "stop"),
+    Act.CANCEL: ("cancel", "cancel that", "[wait] never mind", "forget it", "[wait] stop", "stop talking"),
     Act.HUMAN: ("(talk | speak) to (a human | a person | someone | an agent)", "operator", "representative"),
     Act.HELP: ("help", "what can you do", "what are my options"),
     Act.MORE: ("more", "tell me more", "what else"),
-    Act.WAIT: ("one moment", "hold on", "just a second"),
+    Act.WAIT: ("wait", "one moment", "hold on", "just a second"),
     Act.HELLO: ("hello", "hi"),
     Act.THANKS: ("thank you", "thanks"),
     Act.BYE: ("goodbye", "bye", "that's all", "nothing else", "thank you goodbye"),
@@ -110,7 +111,7 @@ COMMON: dict[Act, tuple[str, ...]] = {
 """The commonest of them as JSGF, for a recogniser: every further phrase costs it some certainty about the others."""
 
 FILLERS = frozenset(vocabulary("uh um er erm ah hmm mm uhm umm like well so oh and actually please just , ."))
-_LEADING = FILLERS | frozenset(vocabulary("okay ok alright but then now maybe"))
+_LEADING = FILLERS | frozenset(vocabulary("okay ok alright but then now maybe wait"))
 _WRAPPERS = (
     ("can", "you"), ("could", "you"), ("can", "i"), ("could", "i"), ("may", "i"), ("i", "want", "to"), ("let's",),
     ("i'd", "like", "to"), ("i", "would", "like", "to"), ("i", "need", "to"), ("let", "me"), ("i", "want"),
@@ -150,6 +151,8 @@ def read_act(words: Sequence[str]) -> tuple[Act, int] | None:
         return act, len(words)
     if act := _whole(words, _after_leading(words, start, end), end):
         return act, len(words)
+    if act := _ending(words, start, end):
+        return act, len(words)
     for length in range(min(_LONGEST, end - start), 0, -1):
         found = _BY_WORDS.get(tuple(words[start : start + length]))
         if found in (Act.YES, Act.NO):
@@ -165,6 +168,30 @@ def _whole(words: Sequence[str], start: int, end: int) -> Act | None:
         return None
     # "yes yes please", "no no"
     return _BY_WORDS.get(spoken) or (_BY_WORDS.get(spoken[:1]) if len(set(spoken)) == 1 else None) if spoken else None
+
+
+_BESIDE = {
+    Act.BYE: frozenset({Act.BYE, Act.CANCEL, Act.HELLO, Act.NO, Act.THANKS, Act.WAIT, Act.YES}),
+    Act.CANCEL: frozenset({Act.CANCEL, Act.NO, Act.THANKS, Act.WAIT}),
+}
+"""What may be said around an end without being anything else. "Yes, cancel it" may well be an agreement."""
+
+
+def _ending(words: Sequence[str], start: int, end: int) -> Act | None:
+    """The end that is put in several phrases: "no thanks, bye then", "no, wait, stop"."""
+    said: set[Act] = set()
+    at = start
+    while at < end:
+        for length in range(min(_LONGEST, end - at), 0, -1):
+            if act := _BY_WORDS.get(tuple(words[at : at + length])):
+                said.add(act)
+                at += length
+                break
+        else:
+            if words[at] not in _LEADING:
+                return None
+            at += 1
+    return next((act for act, beside in _BESIDE.items() if act in said and said <= beside), None)
 
 
 def _after_leading(words: Sequence[str], start: int, end: int) -> int:

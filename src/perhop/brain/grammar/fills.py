@@ -12,9 +12,9 @@ from datetime import date
 
 from perhop.brain.grammar.samples import Cues
 from perhop.brain.grammar.schema import Kind, Slot
-from perhop.brain.grammar.values import Value, check, read_value
+from perhop.brain.grammar.values import Value, check, read_choice, read_value
 from perhop.text.times import DayPart, read_day_part
-from perhop.text.words import Reading, vocabulary
+from perhop.text.words import DIGITS, Reading, vocabulary
 
 __all__ = ["Fill", "day_part", "find_fills"]
 
@@ -35,6 +35,8 @@ _CUED = 2.0
 _ASKED = 1.5
 _CORRECTED = 2.5
 _FITS_PATTERN = 1.0
+_LIKE_A_PHONE = -0.6
+_PHONE_DIGITS = 10
 _ENOUGH = 1.0
 _SKIPPED_IN_CUES = frozenset(vocabulary("a an the about around uh um"))
 _NEGATIONS = frozenset({"not", "isn't", "don't"})
@@ -98,6 +100,24 @@ def _weak(slot: Slot, words: Sequence[str], at: int, reading: Reading[Value]) ->
     return slot.kind is Kind.CHOICE and reading.end - at == 1 and (words[at].isdecimal() or len(words[at]) < 3)
 
 
+def _is_digits(word: str) -> bool:
+    return word.isdecimal() or word in DIGITS
+
+
+def _shape(slot: Slot, value: Value) -> float:
+    """What the shape of an identifier says for it: ten digits are a telephone number sooner than a code."""
+    text = str(value.json)
+    if "pattern" in slot.schema:
+        return _FITS_PATTERN if check(slot, text) is None else -_FITS_PATTERN
+    return _LIKE_A_PHONE if text.isdecimal() and len(text) >= _PHONE_DIGITS else 0.0
+
+
+def _certainty(slot: Slot, words: Sequence[str], at: int) -> float:
+    """How sure a value of this kind is by itself; a number that is said by a name is as good as a choice."""
+    named = slot.kind is not Kind.CHOICE and read_choice(slot, words, at) is not None
+    return _CERTAINTY[Kind.CHOICE] if named else _CERTAINTY.get(slot.kind, 0.0)
+
+
 def _corrects(words: Sequence[str], at: int) -> bool:
     """Whether what begins at a word takes something back: "…, no, saturday", "make it three"."""
     while at > 0 and words[at - 1] in _PAUSES:
@@ -116,15 +136,17 @@ def _candidates(slot: Slot, words: Sequence[str], cues: Cues, focus: _Focus) -> 
         reading = read_value(slot, words, at, today=focus.today, asked=asked or start is not None, part=focus.part)
         if reading is None:
             continue
+        if slot.kind is Kind.CODE and at > 0 and _is_digits(words[at - 1]) and _is_digits(word):
+            continue  # the rest of a number is no identifier
         start = start if short else _cue_before(words, at, cues)
         before = at if start is None else start
         if before > 0 and words[before - 1] in _NEGATIONS:
             continue
         end = _cue_after(words, reading.end, cues)
         cued = start is not None or end is not None
-        score = 0.4 if _weak(slot, words, at, reading) else _CERTAINTY.get(slot.kind, 0.0)
-        if slot.kind is Kind.CODE and "pattern" in slot.schema and check(slot, reading.value.json) is None:
-            score += _FITS_PATTERN
+        score = 0.4 if _weak(slot, words, at, reading) else _certainty(slot, words, at)
+        if slot.kind is Kind.CODE:
+            score += _shape(slot, reading.value)
         score += (_CUED if cued else 0.0) + (_ASKED if asked else 0.0) - (0.3 if slot.name in focus.filled else 0.0)
         # Of two values for one slot the second counts if it corrects the first: "friday, no, saturday".
         score += _CORRECTED if _corrects(words, before) else 0.0

@@ -16,7 +16,7 @@ from perhop.brain.grammar.acts import COMMON, Act
 from perhop.brain.grammar.pointing import POINTING
 from perhop.brain.grammar.samples import Cues, Sample
 from perhop.brain.grammar.schema import Kind, Slot, Tool, stem
-from perhop.brain.grammar.spoken_rules import RULES, alternatives, speakable, value_rule
+from perhop.brain.grammar.spoken_rules import RULES, alternatives, names_rule, speakable, value_rule
 from perhop.brain.grammar.understand import Domain
 
 __all__ = ["Grammar", "build_grammar"]
@@ -170,6 +170,13 @@ def _phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
 
 
 def _value_phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
+    phrase = _measured_phrase(slot, cues, rules)
+    # A name for a number says by itself what it is: "a studio in oakland" has no bedrooms.
+    names = names_rule(slot) if slot.kind is not Kind.CHOICE else ""
+    return f"({phrase} | [a | an] ({names}))" if names and phrase else f"[a | an] ({names})" if names else phrase
+
+
+def _measured_phrase(slot: Slot, cues: Cues, rules: dict[str, str]) -> str:
     before, after = _cue_texts(slot, cues)
     value = None if slot.kind in _ONLY_ASKED else value_rule(slot)
     if value is None:
@@ -256,4 +263,6 @@ def _answer(asked: Slot, *, again: bool) -> str:
         return "<number> [dollars]" if asked.kind is Kind.MONEY else ""
     carriers = ["it's", "it is", "make it", *_CARRIERS.get(asked.kind, ())]
     value = "<spelled_name>" if asked.kind is Kind.NAME and again else value_rule(asked)
+    if value and (names := names_rule(asked)):
+        value = f"{value} | [a | an] ({names})"
     return f"[{alternatives(carriers)}] ({value})" if value else ""

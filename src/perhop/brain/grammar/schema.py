@@ -73,6 +73,7 @@ class Slot:
 
     Attributes:
         noun: how it is called in a sentence: ``max_price`` is "maximum price".
+        choices: the values with words of their own; of a number those that also have a name ("studio" is 0 bedrooms).
         open: whether values beyond ``choices`` are accepted.
         index: the spoken forms of the choices by their first word, stemmed.
         schema: the JSON schema of the value, references resolved.
@@ -92,6 +93,10 @@ class Slot:
     schema: Mapping[str, Any] = field(default_factory=dict)
     item: Slot | None = None
     past: bool = False
+
+    def label(self, value: object) -> str | None:
+        """What a known value is called."""
+        return next((choice.label for choice in self.choices if choice.value == value), None)
 
     @property
     def reference(self) -> bool:
@@ -223,6 +228,25 @@ def _choices(schema: Mapping[str, Any]) -> tuple[tuple[Choice, ...], bool]:
     return tuple(found), not closed
 
 
+def _names_of_numbers(schema: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """The values of a number that also have a name of their own: ``{"0": ["studio"]}``."""
+    names = schema.get("x-values")
+    found = []
+    for key, given in list(names.items())[:_MAX_CHOICES] if isinstance(names, Mapping) else ():
+        value = _number(str(key))
+        labels = _strings(given, 8) or [text for text in [_text(given)] if text]
+        words = tuple(dict.fromkeys(text for text in map(_plain, labels) if text))
+        if value is not None and words:
+            found.append(Choice(value, words, labels[0]))
+    return tuple(found)
+
+
+def _number(text: str) -> int | float | None:
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
 def _plain(text: str) -> str:
     """As a recogniser would write it: lower-case words without marks."""
     return " ".join(word.text for word in split(text) if word.text[0].isalnum())
@@ -248,6 +272,7 @@ _NAMED_KINDS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
 _PLACES = re.compile(r"(^|_)(city|town|location|place|country|state|region|neighbou?rhood|destination|origin|airport)$")
 """A few words that name something, out of a vocabulary nobody listed: a choice that is open and empty."""
 _MONEY = re.compile(r"(^|_)(price|rent|cost|amount|budget|fee|deposit|salary|total|income|payment)(_|$)")
+_WITH_CHOICES = frozenset({Kind.CHOICE, Kind.INTEGER, Kind.MONEY, Kind.NUMBER})
 _FORMATS = {"date": Kind.DATE, "time": Kind.TIME, "date-time": Kind.DATE_TIME, "email": Kind.EMAIL, "phone": Kind.PHONE}
 
 
@@ -283,8 +308,9 @@ def snake(name: str) -> str:
 
 def _slot(reader: _Reader, name: str, schema: object, *, required: bool, nested: bool = False) -> Slot:
     resolved = reader.resolve(schema)
-    choices, open_ = _choices(resolved)
-    kind = _kind(name, resolved, choices=bool(choices))
+    numeric = resolved.get("type") in ("integer", "number") and not {"const", "enum"} & resolved.keys()
+    choices, open_ = (_names_of_numbers(resolved), True) if numeric else _choices(resolved)
+    kind = _kind(name, resolved, choices=bool(choices) and not numeric)
     item = None
     if kind is Kind.LIST:
         item = None if nested else _slot(reader, _singular(name), resolved.get("items"), required=True, nested=True)
@@ -297,9 +323,9 @@ def _slot(reader: _Reader, name: str, schema: object, *, required: bool, nested:
         required=required,
         prompt=_text(resolved.get("x-prompt")),
         say=_text(resolved.get("x-say")),
-        choices=choices if kind is Kind.CHOICE else (),
+        choices=choices if kind in _WITH_CHOICES else (),
         open=open_,
-        index=_index(choices) if kind is Kind.CHOICE else {},
+        index=_index(choices) if kind in _WITH_CHOICES else {},
         schema=resolved,
         item=item,
         past=kind is Kind.DATE and bool(re.search(r"birth|dob", name.lower())),

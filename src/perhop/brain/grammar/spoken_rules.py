@@ -11,7 +11,7 @@ from perhop.brain.grammar.schema import Kind, Slot
 from perhop.text.verbalise import spoken_digits, spoken_letters, spoken_number, spoken_ordinal
 from perhop.text.words import MONTHS, NATO, TEENS, TENS, UNITS, WEEKDAYS, split
 
-__all__ = ["RULES", "alternatives", "speakable", "value_rule"]
+__all__ = ["RULES", "alternatives", "names_rule", "speakable", "value_rule"]
 
 _VOWELS = frozenset("aeiouy")
 _ORDINAL_DAYS = [spoken_ordinal(day) for day in range(1, 32)]
@@ -101,6 +101,11 @@ _BY_KIND: dict[Kind, str] = {
 }
 
 
+def names_rule(slot: Slot) -> str:
+    """The JSGF expansion of the values that have words of their own; empty when there are none."""
+    return alternatives(speakable(words) for choice in slot.choices for words in choice.words)
+
+
 def value_rule(slot: Slot) -> str | None:
     """The JSGF expansion of a slot's values; None for what only free speech can say."""
     if slot.kind is Kind.INTEGER:
@@ -112,7 +117,7 @@ def value_rule(slot: Slot) -> str | None:
             return " | ".join(spoken_number(n) for n in range(first, top + 1))
         return "<below_hundred>" if top is None or top < 100 else "<number>"
     if slot.kind is Kind.CHOICE:
-        return alternatives(speakable(words) for choice in slot.choices for words in choice.words) or None
+        return names_rule(slot) or None
     if slot.kind is Kind.BOOLEAN:
         noun = speakable(slot.noun)
         return f"with {noun} | without {noun} | no {noun}"

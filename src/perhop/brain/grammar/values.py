@@ -29,7 +29,7 @@ from perhop.text.verbalise import (
 )
 from perhop.text.words import Reading, word_at
 
-__all__ = ["Json", "Value", "check", "read_value", "say_value"]
+__all__ = ["Json", "Value", "check", "read_choice", "read_value", "say_value"]
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
@@ -68,6 +68,8 @@ def read_value(
         asked: whether the slot was just asked for, so that short forms count ("two" as a time of day).
         part: the half of the day said elsewhere in the utterance, for times that leave it open.
     """
+    if named := read_choice(slot, words, at):
+        return named
     match slot.kind:
         case Kind.INTEGER:
             integer = read_cardinal(words, at)
@@ -103,8 +105,6 @@ def read_value(
             return _code(slot, words, at, asked=asked)
         case Kind.BOOLEAN:
             return _boolean(slot, words, at)
-        case Kind.CHOICE:
-            return _choice(slot, words, at)
     return None
 
 
@@ -164,7 +164,8 @@ def _boolean(slot: Slot, words: Sequence[str], at: int) -> Reading[Value] | None
     return Reading(Value(word not in ("without", "no", "not")), start + len(noun))
 
 
-def _choice(slot: Slot, words: Sequence[str], at: int) -> Reading[Value] | None:
+def read_choice(slot: Slot, words: Sequence[str], at: int) -> Reading[Value] | None:
+    """The known value whose words start there, the longest of several."""
     best: Reading[Value] | None = None
     for spoken, value in slot.index.get(stem(word_at(words, at)), ()):
         end = at + len(spoken)
@@ -274,9 +275,9 @@ def say_value(slot: Slot, value: Json, today: date | None = None) -> str:
     if isinstance(value, list):
         item = slot.item or slot
         return say_list([say_value(item, element, today) for element in value])
+    if (label := slot.label(value)) is not None:
+        return label
     match slot.kind:
-        case Kind.CHOICE:
-            return next((choice.label for choice in slot.choices if choice.value == value), str(value))
         case Kind.BOOLEAN:
             return "yes" if value else "no"
         case Kind.MONEY if isinstance(value, int | float):

@@ -48,6 +48,8 @@ _CALLERS_END = {
 }
 """Ends of the caller that a model tells of by the reason of its close, as Perhop does."""
 
+_IN_ORDER = "close 1000"
+
 
 @dataclass(frozen=True, slots=True)
 class DirectLimits:
@@ -235,11 +237,13 @@ class DirectLine:
             self._heard = False
             self._catching_up = None
             self._lost_at, self._failures = now, 0
-            _log.warning("sideband lost", model=self.model, detail=detail)
             ended = _CALLERS_END.get(detail.rpartition(" ")[2]) if reason is EndReason.MODEL_CLOSED else None
             if ended is not None:
                 self._end(ended, detail)
                 return
+            # Models that give no reason close in order when the caller hung up: asking for the call again tells.
+            say = _log.info if detail == _IN_ORDER else _log.warning
+            say("sideband lost", model=self.model, detail=detail)
         else:
             # A model may not know a call yet that it has just answered; later, not knowing it means that it is over.
             if fatal and self._announced:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from perhop.config import Settings
+from perhop.config.workers import ResourceSettings
 from perhop.tools.function import FunctionTool
 from perhop.tools.guard import Guard
 from perhop.workers.calendar import bookings
@@ -18,6 +19,7 @@ from perhop.workers.calendar.sync import Sync
 from perhop.workers.calendar.tables import SCHEMA
 from perhop.workers.housekeeping import pruning, utc_now
 from perhop.workers.sdk import Site, Worker
+from perhop.workers.spoken import with_pattern, with_values
 
 __all__ = ["make_worker"]
 
@@ -43,7 +45,7 @@ def make_worker(
     diary = Diary(resources, aside, region=own.region, now=now)
     worker = Worker("calendar", version="1.0.0", description="Books appointments", schemas=[SCHEMA])
     for tool in _tools(diary):
-        worker.add(tool)
+        worker.add(_said(tool, own.resources))
     worker.background(pruning("calendar", lambda session: bookings.forget_past(session, now() - _KEEP_PAST)))
 
     @worker.background
@@ -61,6 +63,17 @@ def make_worker(
         feed = Feed(resources, aside, host=own.feed_host, port=own.feed_port, secret=own.feed_secret, now=now)
         worker.background(feed.run)
     return worker
+
+
+def _said(tool: FunctionTool[..., object], resources: Sequence[ResourceSettings]) -> FunctionTool[..., object]:
+    """The same tool, knowing what can be booked: by name if each has one, else by the look of their identifiers."""
+    if "resource_id" not in tool.parameters["properties"]:
+        return tool
+    tool = with_pattern(tool, "resource_id", [one for group in resources for one in group.ids])
+    # The names of one tenant are no business of another.
+    if len({group.tenant for group in resources}) == 1 and all(len(g.ids) == 1 and g.title for g in resources):
+        return with_values(tool, "resource_id", {group.ids[0]: [group.title] for group in resources})
+    return tool
 
 
 def _tools(diary: Diary) -> list[FunctionTool[..., object]]:

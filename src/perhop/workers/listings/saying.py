@@ -60,7 +60,7 @@ def offer(found: Found) -> str:
 
 def details(home: Home) -> str:
     """Everything about a home, as one would write it in a message."""
-    rooms = [_count(home.bedrooms, "bedroom"), _count(home.bathrooms, "bathroom")]
+    rooms = [_count(home.bedrooms, "bedroom") if home.bedrooms else "studio", _count(home.bathrooms, "bathroom")]
     if home.square_feet:
         rooms.append(f"{home.square_feet} square feet")
     said = [
@@ -80,6 +80,8 @@ def details(home: Home) -> str:
 
 def _homes(query: Query) -> str:
     kind = query.kind.strip().casefold() if query.kind else "home"
+    if query.bedrooms == 0 and kind in ("home", "apartment"):
+        return "studios"
     return f"{spoken_number(query.bedrooms)} bedroom {kind}s" if query.bedrooms is not None else f"{kind}s"
 
 

@@ -35,9 +35,11 @@ _SAMPLES = (
     "I'm looking for an apartment",
 )
 
-_KINDS = ("apartment", "condo", "cottage", "house", "loft", "studio", "townhouse")
+_KINDS = ("apartment", "condo", "cottage", "house", "loft", "townhouse")
 
-Bedrooms = Annotated[int, Field(ge=0, le=20), Slot(prompt="How many bedrooms do you need?")]
+Bedrooms = Annotated[
+    int, Field(ge=0, le=20), Slot(prompt="How many bedrooms do you need?", values={0: ["studio", "studio apartment"]})
+]
 Bathrooms = Annotated[int, Field(ge=1, le=20), Slot(prompt="How many bathrooms do you need?")]
 City = Annotated[str, Field(min_length=1, max_length=60), Slot(prompt="In which city?")]
 Kind = Annotated[str, Field(min_length=1, max_length=40), Slot(prompt="What kind of home?", values=_KINDS)]
@@ -80,7 +82,7 @@ def make_worker(settings: Settings, guard: Guard) -> Worker:
         """Finds homes, cheapest first, a dozen at a time.
 
         Args:
-            bedrooms: How many bedrooms, exactly.
+            bedrooms: How many bedrooms, exactly; a studio has 0.
             city: The city.
             max_price: The highest price; a month's rent where homes are to let.
             min_price: The lowest price.

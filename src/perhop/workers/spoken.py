@@ -25,7 +25,7 @@ def with_values(tool: T, parameter: str, values: Sequence[str] | Mapping[str, Se
 
 
 def with_pattern(tool: T, parameter: str, identifiers: Iterable[str]) -> T:
-    """The same tool, whose parameter has to look like one of these: any digit where they have one.
+    """The same tool, whose spoken parameter has to look like one of these: any digit where they have one.
 
     Without it whatever is spelled, a telephone number too, would pass for an identifier. Where they look too different
     from each other, nothing is asked of it.
@@ -33,7 +33,7 @@ def with_pattern(tool: T, parameter: str, identifiers: Iterable[str]) -> T:
     shapes = {re.sub(r"[0-9]", "[0-9]", re.escape(one)) for one in identifiers}
     if not shapes or len(shapes) > _MAX_SHAPES:
         return tool
-    return _with(tool, parameter, "pattern", f"^({'|'.join(sorted(shapes))})$")
+    return _with(tool, parameter, "x-pattern", f"^({'|'.join(sorted(shapes))})$")
 
 
 def _with(tool: T, parameter: str, key: str, value: object) -> T:

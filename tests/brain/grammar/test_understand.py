@@ -182,7 +182,7 @@ BOOKING = Domain(
         function(
             "book",
             {
-                "resource_id": {"type": "string", "pattern": "^(home-[0-9]{3})$"},
+                "resource_id": {"type": "string", "x-pattern": "^(home-[0-9]{3})$"},
                 "slot_id": {"type": "string"},
                 "phone": {"type": "string"},
             },

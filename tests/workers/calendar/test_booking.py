@@ -299,7 +299,7 @@ def resource_schema(**changes: Any) -> dict[str, Any]:
 
 def test_identifiers_have_to_look_like_those_there_are() -> None:
     schema = resource_schema(ids=["home-101", "home-220", "dr.lee"])
-    assert schema["pattern"] == r"^(dr\.lee|home\-[0-9][0-9][0-9])$"
+    assert schema["x-pattern"] == r"^(dr\.lee|home\-[0-9][0-9][0-9])$"
     assert "x-values" not in schema
 
 

@@ -308,6 +308,8 @@ def snake(name: str) -> str:
 
 def _slot(reader: _Reader, name: str, schema: object, *, required: bool, nested: bool = False) -> Slot:
     resolved = reader.resolve(schema)
+    if isinstance(look := resolved.get("x-pattern"), str):
+        resolved.setdefault("pattern", look)
     numeric = resolved.get("type") in ("integer", "number") and not {"const", "enum"} & resolved.keys()
     choices, open_ = (_names_of_numbers(resolved), True) if numeric else _choices(resolved)
     kind = _kind(name, resolved, choices=bool(choices) and not numeric)

@@ -261,8 +261,9 @@ def heard(halves: list[Half]) -> tuple[Table, bool]:
         good = good and fine
         figures = [f"{percentile(gaps, share):.0f}" for share in (0.5, 0.99, 1.0)] if gaps else ["–"] * 3
         times = [f"{percentile(restored, share):.0f}" for share in (0.5, 0.95, 1.0)] if restored else ["–"] * 3
+        verdict = "–" if not takeovers else "ok" if fine else "too much"
         over = str(sum(gap > GAP_P99_MS for gap in gaps))
-        table.add_row(name, str(len(takeovers)), *figures, over, *times, "ok" if fine else "too much")
+        table.add_row(name, str(len(takeovers)), *figures, over, *times, verdict)
     return table, good
 
 

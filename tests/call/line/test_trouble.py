@@ -179,6 +179,41 @@ def test_who_was_lost_while_speaking_is_not_waited_for_to_fall_silent(remote: bo
     run_virtual(scenario())
 
 
+def statuses(desk: Desk) -> list[str | None]:
+    return [event.response.status for event in desk.caller.received if isinstance(event, ResponseDone)]
+
+
+def test_a_takeover_whose_time_has_come_waits_until_the_response_is_given_and_not_until_it_is_played() -> None:
+    async def scenario() -> None:
+        desk = Desk([say("A story.", ms=18_000, pace=4.0)], cap_s=10.0)
+        await asyncio.sleep(4.0)
+        desk.ask("tell me")
+        await asyncio.sleep(4.0)
+        assert (desk.open, desk.call.snapshot().epoch) == (2, 0), "its time came half a second ago"
+        await asyncio.sleep(0.6)
+        assert statuses(desk) == ["completed"]
+        assert desk.call.snapshot().epoch == 1
+        assert desk.caller.playout.queued_ms == 18_000, "nothing of it was played yet, and nothing is dropped"
+
+    run_virtual(scenario())
+
+
+def test_a_response_that_is_given_until_the_end_of_its_session_is_cut_off_and_asked_for_again() -> None:
+    async def scenario() -> None:
+        desk = Desk([say("A long story.", ms=60_000, pace=4.0)], cap_s=10.0)
+        await asyncio.sleep(4.0)
+        desk.ask("tell me")
+        await asyncio.sleep(5.4)
+        assert desk.call.snapshot().epoch == 0
+        await asyncio.sleep(0.6)
+        assert desk.call.snapshot().epoch == 1
+        assert statuses(desk) == ["failed", "completed"], "it was answered again"
+        assert desk.models[0].record.ended == "closed", "by the call, and not by its cap"
+        assert desk.caller.playout.queued_ms > 10_000, "what was received plays on meanwhile"
+
+    run_virtual(scenario())
+
+
 @pytest.mark.parametrize("ready", [True, False], ids=["in the takeover", "in the gap"])
 def test_a_call_that_ends_in_the_middle_of_a_takeover_leaves_no_session(ready: bool) -> None:
     class Impatient(Caller):

@@ -142,6 +142,25 @@ def live(server: Server) -> list[dict[str, Any]]:
     return found
 
 
+async def test_an_agent_that_is_cut_off_is_not_said_to_speak_until_the_browser_notices(
+    page: Page, server: Server, network: Network
+) -> None:
+    await page.goto(f"{server.url}/demo?agent=oneroof")
+    await page.get_by_role("button", name="Call without microphone").click()
+    await expect(page.locator("#state")).to_have_text(re.compile("is speaking"), timeout=15_000)
+    network.refuse = 100
+    network.cut()
+    await expect(page.locator("#state")).to_have_text("No sound arrives …", timeout=5_000)
+
+
+async def test_a_reload_hangs_up_and_says_so(page: Page) -> None:
+    await page.reload()
+    await expect(page.locator("#state")).to_have_text("Call ended")
+    await expect(page.locator("#state-hint")).to_contain_text("Reloading the page hung up")
+    await page.reload()
+    await expect(page.locator("#state")).to_have_text("Ready to call")
+
+
 async def test_the_page_comes_back_to_its_call_and_keeps_the_conversation(
     page: Page, server: Server, network: Network
 ) -> None:

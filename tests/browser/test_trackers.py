@@ -223,3 +223,30 @@ async def test_a_meter_tells_when_a_voice_began_and_ended_inside_its_window(offl
 
 async def test_a_silent_window_has_no_voice_and_no_level(offline: Page) -> None:
     assert await offline.evaluate(WINDOW, [[], 4800]) == {"level": 0, "firstLoud": None, "lastLoud": None}
+
+
+async def test_audio_that_is_due_and_does_not_arrive_is_told_within_three_seconds(offline: Page) -> None:
+    counted = await offline.evaluate("""async () => {
+      const { Arrivals } = await import("/web/js/arrivals.js");
+      const arrivals = new Arrivals(() => null, () => false, () => {});
+      arrivals.stop();
+      const counts = [[0, 10], [500, 35], [1000, 60], [1500, 60], [3000, 60], [3500, 60], [4000, 61]];
+      return counts.map(([at, count]) => arrivals.stalled(count, at));
+    }""")
+    assert counted == [False, False, False, False, False, True, False]
+
+
+async def test_an_agent_that_is_not_heard_does_not_speak(offline: Page) -> None:
+    shown = await offline.evaluate(
+        """async (events) => {
+      const { ActivityTracker } = await import("/web/js/activity.js");
+      const tracker = new ActivityTracker();
+      for (const event of events) tracker.apply(event, 0);
+      tracker.stalled = true;
+      const stalled = tracker.at(1);
+      tracker.stalled = false;
+      return [stalled, tracker.at(2)];
+    }""",
+        [CREATED, playback("started")],
+    )
+    assert shown == ["stalled", "speaking"]

@@ -180,6 +180,19 @@ async def test_a_model_sees_plain_schemas_and_a_transcriber_that_exists() -> Non
         assert opening["session"]["audio"]["input"]["transcription"] == {"model": "whisper-1", "language": "en"}
 
 
+async def test_a_second_perhop_can_be_told_what_its_built_in_model_reads() -> None:
+    parameters = {"type": "object", "properties": {}, "x-effect": "none"}
+    tool = {"type": "function", "name": "ring", "description": "d", "parameters": parameters}
+    async with Upstream.scripted(in_turn(then=[])) as upstream:
+        async with connected(upstream.url, {"tools": [tool]}, extensions=True) as (leg, sink):
+            leg.send(SessionUpdate(session={"type": "realtime", "tools": [tool]}))
+            leg.send(ResponseCreate.model_validate({"response": {"tools": [tool]}}))
+            await sink.heard("response.done")
+            opening, update, create = upstream.last.events
+        for sent in (opening["session"], update["session"], create["response"]):
+            assert sent["tools"][0]["parameters"] == parameters
+
+
 async def test_the_model_gets_pcm_and_the_caller_sees_the_format_it_chose() -> None:
     ulaw = {"type": "audio/pcmu"}
     pcm = {"type": "audio/pcm", "rate": 24_000}

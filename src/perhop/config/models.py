@@ -38,6 +38,7 @@ class UpstreamSettings(Table):
         api_version: Azure's older addresses with this ``api-version``; its current ones when unset. Either way it must
             speak the protocol of today, not that of the beta.
         transcription_model: transcribes callers where nobody named a model for it.
+        extensions: send it the ``x-…`` keys of tools too, which the built-in model of a second Perhop reads.
         hold_phrase: what callers are told when none of its sessions can be had for a while, by the built-in voice;
             empty for nothing.
         session_cap_s: how long one of its sessions may last; calls go on in a new one before that.
@@ -60,6 +61,7 @@ class UpstreamSettings(Table):
     deployment: str | None = None
     api_version: str | None = None
     transcription_model: str = "gpt-4o-mini-transcribe"
+    extensions: bool = False
     hold_phrase: Annotated[str, StringConstraints(max_length=300, strip_whitespace=True)] = "One moment, please."
     session_cap_s: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
     batch_ms: Annotated[int, Field(ge=10, le=500)] = 20

@@ -70,6 +70,7 @@ class RemoteLimits:
     connect_timeout_s: float = 10.0
     hold_bytes: int = 32 << 20
     transcription_model: str = "gpt-4o-mini-transcribe"
+    extensions: bool = False
     socket: SocketLimits = field(default_factory=SocketLimits)
 
 
@@ -121,7 +122,10 @@ class RemoteModel:
         loop = asyncio.get_running_loop()
         self._sink = sink
         self._session = RemoteSession(
-            session, transcription_model=self._limits.transcription_model, new_id=self._new_id
+            session,
+            transcription_model=self._limits.transcription_model,
+            extensions=self._limits.extensions,
+            new_id=self._new_id,
         )
         self._deadline = loop.call_later(self._limits.connect_timeout_s, self._too_late)
         self._opener = loop.create_task(self._open(session, self._session), name="model connection")

@@ -16,6 +16,7 @@ def limits_of(settings: UpstreamSettings) -> RemoteLimits:
         connect_timeout_s=settings.connect_timeout_s,
         hold_bytes=settings.send_queue_bytes,
         transcription_model=settings.transcription_model,
+        extensions=settings.extensions,
         socket=SocketLimits(
             ping_s=settings.ping_s,
             stall_s=settings.stall_s,

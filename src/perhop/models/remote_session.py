@@ -51,9 +51,13 @@ class RemoteSession:
     Args:
         config: what the call asked for.
         transcription_model: who transcribes where nobody named a model for it.
+        extensions: whether the model reads the ``x-…`` keys of tools.
     """
 
-    def __init__(self, config: SessionConfig, *, transcription_model: str, new_id: IdFactory) -> None:
+    def __init__(
+        self, config: SessionConfig, *, transcription_model: str, new_id: IdFactory, extensions: bool = False
+    ) -> None:
+        self._extensions = extensions
         self._transcription_model = transcription_model
         self._new_id = new_id
         self._pending: deque[_Pending] = deque(maxlen=_PENDING)
@@ -124,7 +128,9 @@ class RemoteSession:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _session_to_model(self, session: Mapping[str, Any]) -> JsonObject:
-        plain = session_for_model(dict(session), transcription_model=self._transcription_model)
+        plain = session_for_model(
+            dict(session), transcription_model=self._transcription_model, extensions=self._extensions
+        )
         audio = plain.get("audio")
         if isinstance(audio, dict):
             for part in audio.values():
@@ -138,7 +144,7 @@ class RemoteSession:
         if params is None or (params.tools is None and params.audio is None):
             return event
         whole = params.to_dict()
-        if isinstance(whole.get("tools"), list):
+        if isinstance(whole.get("tools"), list) and not self._extensions:
             whole["tools"] = [_plain_tool(tool) for tool in whole["tools"]]
         audio = whole.get("audio")
         sound = audio.get("output") if isinstance(audio, Mapping) else None
@@ -147,10 +153,14 @@ class RemoteSession:
         return event.model_copy(update={"response": type(params).model_validate(whole)})
 
 
-def session_for_model(session: JsonObject, *, transcription_model: str) -> JsonObject:
-    """A ``session`` object, complete or in part, without what only the built-in model understands; a copy."""
+def session_for_model(session: JsonObject, *, transcription_model: str, extensions: bool = False) -> JsonObject:
+    """A ``session`` object, complete or in part, without what only the built-in model understands; a copy.
+
+    Args:
+        extensions: leave the ``x-…`` keys of tools in: it is a built-in model of another Perhop.
+    """
     session = dict(session)
-    if isinstance(session.get("tools"), list):
+    if isinstance(session.get("tools"), list) and not extensions:
         session["tools"] = [_plain_tool(tool) for tool in session["tools"]]
     audio = session.get("audio")
     if not isinstance(audio, Mapping):

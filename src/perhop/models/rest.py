@@ -86,6 +86,7 @@ class ModelRest:
     Args:
         endpoint: where.
         transcription_model: transcribes callers where nobody named a model for it.
+        extensions: whether the model reads the ``x-…`` keys of tools.
         timeout_s: one request, connection included.
         transport: what carries requests, for tests.
     """
@@ -95,11 +96,13 @@ class ModelRest:
         endpoint: Endpoint,
         *,
         transcription_model: str = "gpt-4o-mini-transcribe",
+        extensions: bool = False,
         timeout_s: float = 10.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._transcription_model = transcription_model
+        self._extensions = extensions
         self._client = httpx.AsyncClient(
             headers=dict(endpoint.headers),
             verify=endpoint.tls if endpoint.tls is not None else True,
@@ -117,6 +120,7 @@ class ModelRest:
         return cls(
             make(settings, tls=tls),
             transcription_model=settings.transcription_model,
+            extensions=settings.extensions,
             timeout_s=settings.connect_timeout_s,
         )
 
@@ -187,7 +191,9 @@ class ModelRest:
 
     def _session(self, session: SessionConfig) -> JsonObject:
         """A session whose audio never passes here: its formats are between the model and whoever talks to it."""
-        plain = session_for_model(session.to_dict(), transcription_model=self._transcription_model)
+        plain = session_for_model(
+            session.to_dict(), transcription_model=self._transcription_model, extensions=self._extensions
+        )
         for part in plain.get("audio", {}).values():
             part.pop("format", None)
         if session.type == "realtime":

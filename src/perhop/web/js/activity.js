@@ -4,7 +4,7 @@
  * @module
  */
 
-/** @typedef {'idle' | 'connecting' | 'reconnecting' | 'listening' | 'hearing' | 'thinking' | 'speaking' | 'ended'} Activity */
+/** @typedef {'idle' | 'connecting' | 'reconnecting' | 'listening' | 'hearing' | 'thinking' | 'speaking' | 'stalled' | 'ended'} Activity */
 
 /** A reply that has not begun after this long is no longer expected (noise taken for speech, say). */
 const REPLY_PATIENCE_MS = 10_000;
@@ -14,6 +14,8 @@ export class ActivityTracker {
   constructor() {
     this.connected = false;
     this.away = false;
+    /** whether audio that is due does not arrive */
+    this.stalled = false;
     this.ended = false;
     this.userSpeaks = false;
     /** @type {Set<string>} responses whose audio plays */
@@ -107,7 +109,7 @@ export class ActivityTracker {
     if (!this.connected) return "connecting";
     if (this.away) return "reconnecting";
     if (this.userSpeaks) return "hearing";
-    if (this.playing.size > 0) return "speaking";
+    if (this.playing.size > 0) return this.stalled ? "stalled" : "speaking";
     if (this.making.size > 0 || this.tools.size > 0) return "thinking";
     return this.replyBy !== null && now < this.replyBy ? "thinking" : "listening";
   }

@@ -8,6 +8,7 @@ import { getJson, showAgents, showPhrases } from "./agents.js";
 import { ConversationView } from "./conversation_view.js";
 import { byId, clock, setText, spokenName } from "./dom.js";
 import { CallError } from "./errors.js";
+import { leaveNote, takeNote } from "./left.js";
 import { Line } from "./line.js";
 import { Session } from "./session.js";
 import { Trace } from "./trace.js";
@@ -55,6 +56,7 @@ const WORDS = {
   hearing: (title) => ["Hearing you", `${title} answers when you pause.`],
   thinking: () => ["Thinking", "The answer is on its way."],
   speaking: (title) => [`${title} is speaking`, "Talk over it any time, it stops."],
+  stalled: () => ["No sound arrives …", "If the connection is lost, this page makes another one by itself."],
   ended: () => ["Call ended", ""],
 };
 
@@ -213,8 +215,17 @@ composer.addEventListener("submit", (event) => {
   words.value = "";
 });
 document.addEventListener("click", () => voice instanceof HTMLAudioElement && voice.srcObject && voice.paused && void voice.play());
-addEventListener("pagehide", () => session && finish(session));
+addEventListener("pagehide", () => {
+  if (!session) return;
+  leaveNote(session.agent.title);
+  finish(session);
+});
 
 setPhase("lobby");
 showActivity("idle", null);
+const left = takeNote();
+if (left !== null) {
+  setText(byId("state"), "Call ended");
+  setText(byId("state-hint"), `Reloading the page hung up on ${left}. Press Call to call again.`);
+}
 void load();

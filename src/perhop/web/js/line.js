@@ -9,7 +9,7 @@ import { byId, duration, setText } from "./dom.js";
 /** @typedef {import("./activity.js").Activity} Activity */
 
 /** Which way sound travels, for each activity. @type {Partial<Record<Activity, string>>} */
-const FLOW = { connecting: "joining", reconnecting: "joining", hearing: "up", thinking: "thinking", speaking: "down", listening: "open" };
+const FLOW = { connecting: "joining", reconnecting: "joining", stalled: "joining", hearing: "up", thinking: "thinking", speaking: "down", listening: "open" };
 
 /** The hop behind Perhop, by the agent's model, when the server says which it is. */
 const MODEL_HOPS = {

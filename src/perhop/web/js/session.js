@@ -5,6 +5,7 @@
  */
 
 import { ActivityTracker } from "./activity.js";
+import { Arrivals } from "./arrivals.js";
 import { PerhopCall } from "./client.js";
 import { Conversation } from "./conversation.js";
 import { FirstAudio } from "./first_audio.js";
@@ -32,6 +33,8 @@ export class Session {
   #agentMeter = null;
   /** @type {StatsReporter | null} */
   #reporter = null;
+  /** @type {Arrivals | null} */
+  #arrivals = null;
   /** @type {number | null} when the newest turn of the caller ended, until the agent's first word */
   #asked = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -81,6 +84,10 @@ export class Session {
     }
     this.startedAt = performance.now();
     this.views.conversation.startedAt = this.startedAt;
+    const speaking = () => this.tracker.playing.size > 0 && !this.tracker.away;
+    this.#arrivals = new Arrivals(() => this.call.peer, speaking, (stalled) => {
+      this.tracker.stalled = stalled;
+    });
     const extra = () => ({ first_audio_ms: this.firstAudio.value });
     this.#reporter = new StatsReporter(this.call, (figures) => this.#onFigures(figures), extra);
   }
@@ -95,6 +102,7 @@ export class Session {
     this.call.hangUp();
     clearInterval(this.#timer);
     this.#reporter?.stop();
+    this.#arrivals?.stop();
     this.#microphoneMeter?.close();
     this.#agentMeter?.close();
     if (this.audio.state !== "closed") void this.audio.close();

@@ -94,8 +94,10 @@ class DescribedTool(Tool):
         super().__post_init__()
         given: JsonObject = {"type": "object", "properties": {}, **self.parameters}
         given.setdefault("additionalProperties", False)
-        title = self.title or self.name.replace("_", " ").replace("-", " ").strip()
-        given = {"x-title": title, "x-effect": self.effect, **given}
+        name = self.name.replace("_", " ").replace("-", " ").strip()
+        title = self.title or name
+        # Whoever reads the schema can make more of a tool without a title than its name.
+        given = {**({"x-title": title} if title != name else {}), "x-effect": self.effect, **given}
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "parameters", given)
         object.__setattr__(self, "checks", SchemaCheck(given, what=f"tool {self.name}"))

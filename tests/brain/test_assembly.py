@@ -83,6 +83,6 @@ async def test_the_question_of_the_demo_page_is_understood_with_the_grammar_of_i
     try:
         utterance = brain.recogniser.open(mind.expect([]), lambda _: None)
         utterance.feed(say("I'd like to see a two bedroom in Oakland on Friday", voice=voice))
-        assert (await utterance.finish()).text == "i'd like to see a two bedroom in oakland on friday"
+        assert (await utterance.finish()).text == "I'd like to see a two bedroom in Oakland on Friday"
     finally:
         await brain.close()

@@ -43,6 +43,15 @@ async def test_a_request_is_understood_from_many_voices(
     assert recognition.confidence > 0.6
 
 
+async def test_names_are_written_as_they_were_declared(recogniser: PocketsphinxRecogniser) -> None:
+    spellings = {"oakland": "Oakland", "friday": "Friday", "i'd": "I'd"}
+    partials: list[str] = []
+    heard = await recognise(recogniser, say(REQUEST), Expectation(grammar=HOMES, spellings=spellings), partials)
+    assert heard.text == "I'd like to see a two bedroom in Oakland on Friday"
+    assert any("Oakland" in partial for partial in partials)
+    assert not any("oakland" in partial for partial in partials)
+
+
 @pytest.mark.parametrize(
     "words", ["yes", "no", "cancel", "yes please", "start over", "book a viewing on monday at ten"]
 )

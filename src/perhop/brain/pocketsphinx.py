@@ -78,7 +78,7 @@ class PocketsphinxRecogniser:
 
     def open(self, expectation: Expectation, on_partial: Callable[[str], None]) -> Utterance:
         """Starts an utterance; what keeps it from being recognised is raised by its ``finish``."""
-        utterance = _Utterance(on_partial, graded=expectation.grammar is not None)
+        utterance = _Utterance(on_partial, expectation)
         pool = self._grammars
         request: dict[str, object] = {"grammar": expectation.grammar, "pronunciations": expectation.pronunciations}
         if expectation.grammar is None:
@@ -95,11 +95,12 @@ class PocketsphinxRecogniser:
 
 
 class _Utterance:
-    """One utterance on its way through an engine; ``graded`` when its grammar may turn out not to cover it."""
+    """One utterance on its way through an engine; graded when it has a grammar, which may turn out not to cover it."""
 
-    def __init__(self, on_partial: Callable[[str], None], *, graded: bool) -> None:
+    def __init__(self, on_partial: Callable[[str], None], expectation: Expectation) -> None:
         self._on_partial = on_partial
-        self._graded = graded
+        self._graded = expectation.grammar is not None
+        self._spellings = expectation.spellings
         self._batch = bytearray()
         self._result: asyncio.Future[Recognition] = asyncio.get_running_loop().create_future()
         self.stream: Stream | None = None
@@ -140,13 +141,16 @@ class _Utterance:
         """Recognisers send none."""
 
     def on_event(self, event: dict[str, Any]) -> None:
-        self._on_partial(event["text"])
+        self._on_partial(self._written(event["text"]))
 
     def on_done(self, result: dict[str, Any]) -> None:
         if not self._result.done():
-            text = result["text"]
+            text = self._written(result["text"])
             # Without a sentence of the grammar there is no score.
             self._result.set_result(_judge(text, result.get("score", -math.inf)) if self._graded else Recognition(text))
+
+    def _written(self, text: str) -> str:
+        return " ".join(self._spellings.get(word, word) for word in text.split())
 
     def on_failed(self, error: BrainError) -> None:
         self.stream = None

@@ -6,7 +6,7 @@ live in processes of their own and answer through these objects.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,12 +61,14 @@ class Expectation:
         language: BCP 47, e.g. ``en``.
         grammar: JSGF text of everything in the domain, or None for free speech. Equal text means an equal grammar.
         pronunciations: CMU phones for words the recogniser's dictionary may lack.
+        spellings: how lower-case words of the grammar are written ("oakland": "Oakland").
         prompt: a hint in prose for recognisers that take one.
     """
 
     language: str = "en"
     grammar: str | None = None
     pronunciations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    spellings: Mapping[str, str] = field(default_factory=dict)
     prompt: str = ""
 
 

@@ -6,6 +6,7 @@ from perhop.brain.dialogue.state import Stage, State
 from perhop.brain.dialogue.wording import capabilities
 from perhop.brain.grammar.jsgf import build_grammar
 from perhop.brain.grammar.schema import Kind, Slot
+from perhop.brain.grammar.spelling import spellings
 from perhop.brain.grammar.understand import Domain
 from perhop.brain.providers import Expectation
 
@@ -24,6 +25,7 @@ class Grammars:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
+        self._spellings = spellings(domain)
         self._known: dict[tuple[str, str | None, bool], Expectation] = {}
         labels = [
             choice.label for tool in domain.tools.values() for slot in tool.slots.values() for choice in slot.choices
@@ -50,7 +52,12 @@ class Grammars:
         if not self._domain.tools or (slot is not None and _only_free(slot)):
             return Expectation(prompt=prompt)
         grammar = build_grammar(self._domain, tool=tool, asked=slot, again=again)
-        return Expectation(grammar=grammar.text, pronunciations=dict(grammar.pronunciations), prompt=prompt)
+        return Expectation(
+            grammar=grammar.text,
+            pronunciations=dict(grammar.pronunciations),
+            spellings=self._spellings,
+            prompt=prompt,
+        )
 
 
 def _only_free(slot: Slot) -> bool:

@@ -82,7 +82,7 @@ async def test_an_audio_turn_with_a_tool_of_the_client(server: Server) -> None:
         await connection.conversation.item.retrieve(item_id=committed.item_id)
         heard = (await until(connection, "conversation.item.retrieved")).item.content[0]
     assert done.response.usage.output_token_details.audio_tokens > 0
-    assert "berkeley" in heard.transcript
+    assert "Berkeley" in heard.transcript
 
 
 async def test_who_talks_over_an_answer_cuts_it_off_where_the_client_says(server: Server) -> None:

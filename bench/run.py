@@ -21,6 +21,7 @@ BENCHES = {
     "loss": "what the model hears of a lossy network, against aiortc's receiver",
     "first_audio": "end of speech to first audio, and sentences cut short",
     "starting": "how late the event loop is while calls start",
+    "growth": "memory a gateway keeps of ten thousand calls that are over",
     "renewal": "model sessions replaced and lost while people talk",
     "tools": "a function call to its result: through NATS, six workers, PostgreSQL; pacing while one hangs",
     "catalogue": "37 agents and 90 tools: loading them, starting calls, every tool through NATS",

@@ -22,6 +22,10 @@ __all__ = ["READING", "switch_to_wal", "tune"]
 READING = "perhop_reading"
 """The execution option of an engine whose transactions only read."""
 
+CACHE_KIB = 512
+"""Pages a connection keeps. SQLite's own 2 MiB a connection fill as the file grows, which looks like a leak for days;
+whatever is asked for often is in the system's cache of files anyway."""
+
 _RETRY_S = 0.05
 
 
@@ -58,6 +62,7 @@ def tune(engine: AsyncEngine, *, foreign_keys: bool) -> None:
         cursor.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         # In WAL mode only this setting keeps a commit through a loss of power.
         cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

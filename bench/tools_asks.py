@@ -32,6 +32,7 @@ resources = [{{ ids = {json.dumps([f"room-{number}" for number in range(RESOURCE
 [workers.sms]
 per_hour = 1000
 per_day = 10000
+per_tenant_hour = 1000000
 """
 """Enough to book, day and night; everything else as it comes."""
 

@@ -117,3 +117,12 @@ def exists(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_a_connection_whose_driver_lost_its_way_counts_as_lost_and_is_not_used_again(database: Database) -> None:
+    # So says asyncpg when a server dies in the middle of an executemany.
+    with pytest.raises(StoreDownError, match="went away"):
+        async with database.driver() as connection:
+            raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
+    assert connection.is_closed()
+    assert await driver_of(database) is not connection

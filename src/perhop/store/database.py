@@ -27,7 +27,14 @@ DEFAULT_FILE = "perhop.db"
 
 Dialect = Literal["sqlite", "postgresql"]
 
-_OF_DRIVERS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError, TimeoutError)
+_OF_DRIVERS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+    TimeoutError,
+)
 """What a lost database raises: not all of it is wrapped by SQLAlchemy."""
 
 
@@ -121,6 +128,10 @@ class Database:
             try:
                 with self._using():
                     yield entry.driver_connection
+            except StoreDownError:
+                # Its state may be that of a statement under way, whether the socket is closed or not.
+                entry.driver_connection.terminate()
+                raise
             except asyncpg.PostgresError as error:
                 raise StoreError(f"the database {self.url} refuses a statement: {type(error).__name__}") from error
 

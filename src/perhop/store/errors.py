@@ -49,7 +49,8 @@ def is_down(error: BaseException) -> bool:
         return isinstance(name, str) and name.startswith(_SQLITE_DOWN)
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_POSTGRES_DOWN)
-    return isinstance(error, asyncpg.InterfaceError)
+    # The second is what the driver says of its own state when a connection is lost in the middle of many statements.
+    return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 def is_refused(error: DBAPIError) -> bool:

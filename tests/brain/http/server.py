@@ -55,7 +55,7 @@ class FakeServer:
     async def run(self) -> AsyncIterator[FakeServer]:
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        server = uvicorn.Server(uvicorn.Config(self._app, log_level="critical", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(self._app, log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield self

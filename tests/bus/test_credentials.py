@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -84,6 +87,74 @@ async def test_mutual_tls(tmp_path: Path) -> None:
         assert await connects(server, server.settings(tls_ca=ca, tls_cert=certificate, tls_key=key))
         assert await refused(server, tls_ca=ca)
     finally:
+        server.stop()
+
+
+async def test_credentials_over_tls(tmp_path: Path) -> None:
+    server, ca, _, _ = with_tls(tmp_path)
+    secure = server.config
+    by_nkey, nkey = with_nkey(tmp_path)
+    by_creds, creds = with_creds(tmp_path)
+    for other, right in (
+        (with_password(tmp_path), {"user": "perhop", "password": "s3cret"}),
+        (by_nkey, {"nkey": nkey}),
+        (by_creds, {"creds": creds}),
+    ):
+        server.config, server.jetstream = f"{secure}\n{other.config}", other.jetstream
+        server.start()
+        try:
+            assert await connects(server, server.settings(tls_ca=ca, **right))
+            assert await refused(server, tls_ca=ca, user="perhop", password="wrong-password")
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize("credentials", [{}, {"user": "perhop", "password": "s3cret"}], ids=["none", "password"])
+async def test_nothing_is_said_to_a_server_that_wants_no_tls_once_tls_is_set(
+    tmp_path: Path, credentials: dict[str, Any]
+) -> None:
+    _, ca, _, _ = with_tls(tmp_path)
+    heard: list[bytes] = []
+    greeted = asyncio.Event()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"server_id": "x", "version": "2.10.0", "max_payload": 1 << 20, "headers": True, "auth_required": True}
+        writer.write(f"INFO {json.dumps(info)}\r\n".encode())
+        heard.append(await reader.read(4096))  # until the client closes, or says something
+        greeted.set()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as plain:
+        port = plain.sockets[0].getsockname()[1]
+        settings = BusSettings(url=f"nats://127.0.0.1:{port}", tls_ca=ca, reconnect_wait_s=0.05, **credentials)
+        with capture_logs() as logs:
+            bus = await NatsBus.open(settings, wait_s=0)
+            await asyncio.wait_for(greeted.wait(), 10)
+            await bus.close()
+    assert heard[0] == b""
+    assert any("offers no TLS" in entry.get("reason", "") for entry in logs)
+
+
+async def test_a_server_that_comes_back_without_tls_is_told_nothing(tmp_path: Path) -> None:
+    server, ca, _, _ = with_tls(tmp_path / "secure")
+    server.config += "\n" + with_password(tmp_path).config
+    server.start()
+    bus = await NatsBus.open(server.settings(tls_ca=ca, user="perhop", password="s3cret"), wait_s=5)
+    plain = with_password(tmp_path / "plain")
+    plain.port = server.port
+    try:
+        assert bus.connected
+        server.kill()
+        with capture_logs() as logs:
+            plain.start()
+            await until(lambda: any("offers no TLS" in entry.get("reason", "") for entry in logs))
+        assert not bus.connected
+        plain.kill()
+        server.start()
+        await until(lambda: bus.connected)
+    finally:
+        await bus.close()
+        plain.stop()
         server.stop()
 
 

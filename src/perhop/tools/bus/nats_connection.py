@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from nats.aio.subscription import Subscription
 
 from perhop.config.bus import BusSettings
 from perhop.tools.bus.errors import BusError
+from perhop.tools.bus.nats_encryption import TLSContext
 
 __all__ = ["NatsClient", "connect_options"]
 
@@ -64,27 +65,43 @@ def connect_options(settings: BusSettings, *, name: str) -> dict[str, Any]:
         "pending_size": PENDING_BYTES,
         "drain_timeout": 5,
     }
+    tls = _tls(settings) if settings.tls else None
     if settings.user is not None and settings.password is not None:
         options["user"] = settings.user
-        options["password"] = settings.password.get_secret_value()
+        options["password"] = _once_encrypted(tls, settings.password.get_secret_value())
+    elif tls is not None:
+        options["token"] = _once_encrypted(tls, "")  # which no server looks at: it is asked for at the right moment
     for what, file in (("nkeys_seed", settings.nkey), ("user_credentials", settings.creds)):
         if file is not None:
             if not file.is_file():
                 raise BusError(f"bus: there is no file {file}")
             options[what] = str(file)
-    if settings.tls:
-        options["tls"] = _tls(settings)
+    if tls is not None:
+        options["tls"] = tls
         if settings.tls_hostname is not None:
             options["tls_hostname"] = settings.tls_hostname
     return options
 
 
-def _tls(settings: BusSettings) -> ssl.SSLContext:
+def _tls(settings: BusSettings) -> TLSContext:
     try:
-        context = ssl.create_default_context(cafile=settings.tls_ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = TLSContext(settings.tls_ca)
         if settings.tls_cert is not None:
             context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise BusError(f"bus: tls_ca, tls_cert or tls_key cannot be used: {type(error).__name__}") from None
     return context
+
+
+def _once_encrypted(tls: TLSContext | None, secret: str) -> Callable[[], str]:
+    """What the client calls when it introduces itself on a connection; raises when that is to be encrypted and is not.
+
+    The client takes it for a connection that failed, and tries again.
+    """
+
+    def give() -> str:
+        if tls is not None:
+            tls.require_encrypted()
+        return secret
+
+    return give

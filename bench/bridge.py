@@ -67,8 +67,8 @@ One process on one core is the gateway; callers and model run on the other. CPU 
 Delay is from a tone sent by a WebRTC caller to the tone heard, by way of the model, which echoes in real time and drops
 what a stall made come in a burst. Gaps are packets more than 30 ms after the one before. Late is how far the callers
 fell behind their own schedule, waited is how long the gateway was kept from its core; with more than 2 ms or 1 % the
-row is void. An agent that talks 40 % of the time pauses within a response that goes on, and each pause begins with a
-frame that is waited for: one packet in 210, 0.48 %, which are no gaps in anything said."""
+row is void. An agent that talks 40 % of the time takes turns: 4 s of speech as a response, then 6 s of silence, each
+call at another phase."""
 
 
 class Peer(StrEnum):

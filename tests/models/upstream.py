@@ -41,8 +41,9 @@ from perhop.models.echo import EchoModel
 from perhop.models.scripted import Record, ScriptedModel
 from perhop.models.steps import Script, in_turn, say
 from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
+from perhop.realtime.effects import Effect, OutputAudio, OutputDone, StartResponse
 from perhop.realtime.errors import ProtocolError
-from perhop.realtime.events import ServerEvent, parse_client_event
+from perhop.realtime.events import ResponseCreate, ServerEvent, parse_client_event
 from perhop.realtime.ids import new_id
 from perhop.realtime.session import SessionConfig
 
@@ -314,6 +315,9 @@ class Upstream:
 class _Parrot(EchoModel):
     """An echo for measuring, heard a share of the time: ``talk`` of every ten seconds, each session at its own phase.
 
+    It takes turns as models do: each time it talks is a response of its own, which ends with the last frame. One that
+    talks all the time gives one endless response.
+
     It speaks no faster than in real time. What comes in one burst after a stall is dropped but for 60 ms: an echo that
     is behind never catches up, and the delay measured from then on would be that of the worst stall there ever was.
     """
@@ -323,11 +327,29 @@ class _Parrot(EchoModel):
         self._talk_ms = talk * 10_000
         self._at_ms = phase_ms
         self._breath = TokenBucket(1_000 * BYTES_PER_MS, 60 * BYTES_PER_MS, now=time.monotonic())
+        self._speaking = ""
 
     def append(self, pcm: bytes) -> None:
-        self._at_ms = (self._at_ms + len(pcm) // BYTES_PER_MS) % 10_000
-        if self._at_ms < self._talk_ms and self._breath.take(len(pcm), now=time.monotonic()):
-            super().append(pcm)
+        frame_ms = len(pcm) // BYTES_PER_MS
+        self._at_ms = (self._at_ms + frame_ms) % 10_000
+        if self._at_ms >= self._talk_ms:
+            return
+        if self._talk_ms >= 10_000:
+            if self._breath.take(len(pcm), now=time.monotonic()):
+                super().append(pcm)
+            return
+        if not self._speaking:
+            self.send(ResponseCreate())
+        if self._breath.take(len(pcm), now=time.monotonic()):
+            self.feed(OutputAudio(self._speaking, pcm))
+        if self._at_ms + frame_ms >= self._talk_ms:
+            self.feed(OutputDone(self._speaking))
+            self._speaking = ""
+
+    def carry_out(self, effect: Effect) -> None:
+        """What it says comes with what it hears."""
+        if isinstance(effect, StartResponse):
+            self._speaking = effect.response_id
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -339,7 +361,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if arguments.kind == "echo":
             return _Parrot(arguments.talk, opened * 3_571 % 10_000, arguments.cap)
         return ScriptedModel(
-            in_turn(then=[say("This goes on for a while.", ms=arguments.say_ms)]), session_cap_s=arguments.cap
+            in_turn(then=[say("This goes on for a while.", ms=arguments.say_ms, pace=arguments.pace)]),
+            session_cap_s=arguments.cap,
         )
 
     def report(session: UpstreamSession, event: ServerEvent) -> None:
@@ -368,6 +391,7 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=None, help="session cap, s")
     parser.add_argument("--talk", type=float, default=1.0, help="share of the time that the echo is heard")
     parser.add_argument("--say-ms", type=int, default=2_000, help="length of a scripted answer")
+    parser.add_argument("--pace", type=float, default=0.0, help="times real time that it comes; 0: all at once")
     parser.add_argument("--report", action="store_true", help="print sessions as they open, and speech_started")
     uvloop.run(_serve(parser.parse_args()))
 

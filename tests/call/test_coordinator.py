@@ -40,8 +40,8 @@ def created(response_id: str, *, conversation: str | None = "conv_1") -> Respons
     return ResponseCreated(event_id="e", response=Response(id=response_id, conversation_id=conversation))
 
 
-def done(response_id: str) -> ResponseDone:
-    return ResponseDone(event_id="e", response=Response(id=response_id))
+def done(response_id: str, status: str | None = None) -> ResponseDone:
+    return ResponseDone(event_id="e", response=Response(id=response_id, status=status))
 
 
 def refused(event_id: str | None, code: str = ALREADY_ACTIVE) -> ErrorEvent:
@@ -393,3 +393,61 @@ def test_nothing_is_given_up_while_there_is_no_session() -> None:
     assert coordinator.on_timer(1000.0) == []
     assert [event.event_id for event in coordinator.session_replaced(1000.0, answer=True)] == ["own"]
     assert coordinator.asking
+
+
+def test_what_is_asked_while_there_is_no_session_is_not_given_up_either() -> None:
+    coordinator = ResponseCoordinator()
+    coordinator.session_lost()
+    own(coordinator)
+    assert coordinator.on_timer(1000.0) == []
+    assert [event.event_id for event in coordinator.session_replaced(1000.0, answer=True)] == ["own"]
+
+
+def test_an_answer_to_tools_that_fails_is_asked_for_again_later_each_time_and_not_for_ever() -> None:
+    coordinator = ResponseCoordinator()
+    [asked] = coordinator.for_tools(["o1"], 0.0)
+    coordinator.observe(added("o1"), 0.0)
+    tries = 1
+    for number in range(2 * MAX_TRIES):
+        coordinator.observe(created(f"r{number}"), 0.0)
+        assert coordinator.observe(done(f"r{number}", "failed"), 0.0) == ([], True), "not at once"
+        if coordinator.next_deadline() is None:
+            break
+        _, sent = later(coordinator)
+        assert sent == [asked.event_id]
+        tries += 1
+    assert tries == MAX_TRIES
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["the caller asked", "automatic"])
+def test_outputs_that_another_answer_saw_and_failed_on_are_asked_about(asked: bool) -> None:
+    coordinator = ResponseCoordinator()
+    if asked:
+        coordinator.from_client(ResponseCreate(event_id="mine"), 0.0)
+    coordinator.observe(created("r1"), 0.0)
+    coordinator.for_tools(["o1"], 0.0)
+    coordinator.observe(added("o1"), 0.0)
+    coordinator.observe(speech_started(), 0.0)
+    coordinator.observe(done("r1"), 0.0)
+    coordinator.observe(created("r2"), 0.0)
+    coordinator.observe(done("r2", "failed"), 0.0)
+    coordinator.observe(speech_stopped(), 0.0)
+    coordinator.observe(InputAudioBufferCleared(event_id="e"), 0.0)
+    _, sent = later(coordinator)
+    assert len(sent) == 1
+    coordinator.observe(created("r3"), 0.0)
+    coordinator.observe(done("r3", "completed"), 0.0)
+    assert coordinator.next_deadline() is None
+
+
+def test_an_answer_that_ends_with_its_session_has_not_failed() -> None:
+    coordinator = ResponseCoordinator()
+    coordinator.for_tools(["o1"], 0.0)
+    coordinator.observe(added("o1"), 0.0)
+    coordinator.observe(created("r1"), 0.0)
+    coordinator.session_lost()
+    coordinator.observe(done("r1", "failed"), 0.0)
+    assert len(coordinator.session_replaced(1.0, answer=True)) == 1
+    coordinator.observe(created("r2"), 1.0)
+    coordinator.observe(done("r2", "completed"), 1.0)
+    assert coordinator.next_deadline() is None

@@ -109,6 +109,8 @@ class ResponseCoordinator:
     _outputs_pending: set[str] = field(default_factory=set)
     _outputs_added: set[str] = field(default_factory=set)
     _cut_off: ResponseCreate | None = None
+    _is_gone: bool = False
+    """There is no model session."""
     _out_of_band_asked: deque[str | None] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
     _out_of_band: set[str] = field(default_factory=set)
 
@@ -184,7 +186,7 @@ class ResponseCoordinator:
             case ResponseCreated():
                 self._created(event, now)
             case ResponseDone():
-                self._done(event)
+                self._done(event, now)
             case InputAudioBufferSpeechStarted():
                 self._speaking = True
                 self._due_until = None
@@ -227,6 +229,7 @@ class ResponseCoordinator:
         if self._live is not None or self._due_until is not None:
             asked = self._live.request if self._live is not None else None
             self._cut_off = ResponseCreate(response=asked.event.response if asked is not None else None)
+        self._is_gone = True
         self._due_until = None
         self._served.clear()
         for request in self._in_flight:
@@ -241,6 +244,7 @@ class ResponseCoordinator:
         Returns:
             What to send to the model now, in order: what was asked and had not begun, or else for the answer again.
         """
+        self._is_gone = False
         self._in_flight = deque(request for request in self._in_flight if request.origin != "filler")
         again = [request.event for request in self._in_flight]
         for request in self._in_flight:
@@ -300,7 +304,7 @@ class ResponseCoordinator:
         return []
 
     def _ask(self, request: _Request, now: float) -> list[ResponseCreate]:
-        request.given_up_at = now + ANSWER_DUE_S
+        request.given_up_at = math.inf if self._is_gone else now + ANSWER_DUE_S
         request.doubted = False
         self._in_flight.append(request)
         return [request.event]
@@ -347,12 +351,25 @@ class ResponseCoordinator:
                 waiting.outputs -= live.answers
         self._waiting = deque(r for r in self._waiting if r.origin != "tools" or r.outputs)
 
-    def _done(self, event: ResponseDone) -> None:
+    def _done(self, event: ResponseDone, now: float) -> None:
         response_id = event.response.id or ""
         if response_id in self._out_of_band:
             self._out_of_band.discard(response_id)
         elif self._live is not None and response_id == self._live.response_id:
-            self._live = None
+            live, self._live = self._live, None
+            if event.response.status == "failed" and not self._is_gone:
+                self._answer_failed(live, now)
+
+    def _answer_failed(self, live: _Live, now: float) -> None:
+        """A response began and came to nothing: the outputs it had seen want an answer again."""
+        self._outputs_added |= live.answers
+        request = live.request
+        if live.answers and (request is None or request.origin in ("client", "filler")):
+            request = _Request(ResponseCreate(event_id=self.new_id("event_")), "tools")
+        if request is not None:
+            if request.origin == "tools":
+                request.outputs |= live.answers
+            self._failed(request, now)
 
     def _refused(self, event: ErrorEvent, now: float) -> bool:
         """An error: does it answer one of our requests, and is it for a client's eyes?"""

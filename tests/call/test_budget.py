@@ -316,6 +316,24 @@ def test_after_a_hand_over_the_call_draws_on_the_successors_account() -> None:
     assert account.find(clock.now) == Finding(Verdict.END, "agents.billing.budget.call_tokens")
 
 
+def test_who_is_put_through_and_back_goes_on_where_the_first_agent_was_left() -> None:
+    clock = Clock()
+    accounts = budgets(clock)
+    desk = BudgetSettings(call_s=60, call_tokens=100, call_cost=Decimal(1))
+    account = accounts.open(key=None, agent="desk", agent_limits=desk)
+    account.add(TokenUse(input_text=60), Decimal("0.5"))
+    clock.now += 40
+    accounts.hand_over(account, agent="billing", agent_limits=BudgetSettings())
+    account.add(TokenUse(input_text=1000), Decimal(10))
+    clock.now += 1000
+    accounts.hand_over(account, agent="desk", agent_limits=desk)
+    assert account.find(clock.now) == GO_ON, "what the other agent used is not the first one's"
+    assert account.next_deadline(clock.now) == clock.now + 60 * 0.8 - 40
+    assert account.find(clock.now + 20) == Finding(Verdict.END, "agents.desk.budget.call_s")
+    account.add(TokenUse(input_text=40), None)
+    assert account.find(clock.now) == Finding(Verdict.END, "agents.desk.budget.call_tokens")
+
+
 def test_an_agent_with_too_many_calls_takes_over_none_and_nothing_has_changed() -> None:
     accounts, one = budgets(), BudgetSettings(calls=1)
     busy = accounts.open(key=None, agent="billing", agent_limits=one)

@@ -82,6 +82,15 @@ class _Day:
 
 
 @dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What one call used on the account of one party."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class _Scope:
     """One of the parties a call draws on."""
 
@@ -92,9 +101,18 @@ class _Scope:
     day: _Day
     began: float
     """s, monotonic: when the call began to draw on it."""
-    tokens_before: int = 0
-    cost_before: Decimal = Decimal(0)
+    before: _Drawn = _Drawn()
     """What the call had used by then."""
+    earlier: _Drawn = _Drawn()
+    """What of that was this party's: the call has left it and come back."""
+
+    def drawn(self, used: Used, now: float) -> _Drawn:
+        """What the call used here so far, of all that it used."""
+        return _Drawn(
+            self.earlier.seconds + now - self.began,
+            self.earlier.tokens + used.tokens - self.before.tokens,
+            self.earlier.cost + used.cost - self.before.cost,
+        )
 
     def check(self, *, left_of_day: int) -> None:
         """Raises BudgetExceededError when there is no room for one more call."""
@@ -181,7 +199,7 @@ class Budgets:
         """
         found = self._scopes(key=None, agent=agent, agent_limits=agent_limits)
         successors = [scope for scope in found if scope.kind == "agent"]
-        account.hand_over(successors, check=self._check)
+        account.hand_over(successors, now=self._clock(), check=self._check)
 
     def _check(self, scopes: Sequence[_Scope]) -> None:
         today, left_of_day = self._today(), self._left_of_day()
@@ -242,6 +260,7 @@ class Account:
         self._warn_at = Decimal(str(warn_at))
         self._today = today
         self._open = True
+        self._left: dict[str, _Drawn] = {}  # agents that answered before, by the name of their scope
 
     def add(self, use: TokenUse, cost: Decimal | None) -> None:
         """Something was used.
@@ -270,13 +289,15 @@ class Account:
         for scope in self._scopes:
             limit = scope.limits.call_s
             if limit is not None:
-                moments += [scope.began + limit * float(self._warn_at), scope.began + limit]
+                began = scope.began - scope.earlier.seconds
+                moments += [began + limit * float(self._warn_at), began + limit]
         return min((moment for moment in moments if moment > now), default=None)
 
-    def hand_over(self, successors: Sequence[_Scope], *, check: Callable[[Sequence[_Scope]], None]) -> None:
-        """From here on the call draws on these in place of its agent's so far.
+    def hand_over(self, successors: Sequence[_Scope], *, now: float, check: Callable[[Sequence[_Scope]], None]) -> None:
+        """From here on the call draws on these in place of its agent's so far, or draws on again.
 
         Args:
+            now: s, monotonic.
             check: raises BudgetExceededError when there is no room for it there.
         """
         if not self._open:
@@ -292,8 +313,10 @@ class Account:
             raise
         for scope in successors:
             scope.day.live += 1
-        begun = [replace(scope, tokens_before=self.used.tokens, cost_before=self.used.cost) for scope in successors]
-        self._scopes = (*(scope for scope in self._scopes if scope.kind != "agent"), *begun)
+        self._left |= {scope.name: scope.drawn(self.used, now) for scope in left}
+        before, nothing = _Drawn(tokens=self.used.tokens, cost=self.used.cost), _Drawn()
+        entered = [replace(each, before=before, earlier=self._left.get(each.name, nothing)) for each in successors]
+        self._scopes = (*(scope for scope in self._scopes if scope.kind != "agent"), *entered)
 
     def close(self) -> None:
         """The call is over; idempotent."""
@@ -303,11 +326,11 @@ class Account:
                 scope.day.live -= 1
 
     def _shares(self, scope: _Scope, now: float) -> list[tuple[str, Decimal, Decimal]]:
-        limits, day = scope.limits, scope.day
+        limits, day, drawn = scope.limits, scope.day, scope.drawn(self.used, now)
         given = (
-            ("call_s", now - scope.began, limits.call_s),
-            ("call_tokens", self.used.tokens - scope.tokens_before, limits.call_tokens),
-            ("call_cost", self.used.cost - scope.cost_before, limits.call_cost),
+            ("call_s", drawn.seconds, limits.call_s),
+            ("call_tokens", drawn.tokens, limits.call_tokens),
+            ("call_cost", drawn.cost, limits.call_cost),
             ("day_tokens", day.tokens, limits.day_tokens),
             ("day_cost", day.cost, limits.day_cost),
         )

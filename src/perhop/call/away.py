@@ -13,14 +13,15 @@ class AwayLeg:
     """Stands for the leg that was lost until another one takes its place.
 
     Args:
-        lost: the leg that was; its last figures stay visible.
+        lost: the leg that was; how good it was at last stays visible. What it counted is the call's to keep.
     """
 
     clocked = False
 
     def __init__(self, lost: CallerLeg) -> None:
         self.transport: Transport = lost.transport
-        self._stats = lost.stats()
+        last = lost.stats()
+        self._stats = HopStats(rtt_ms=last.rtt_ms, jitter_ms=last.jitter_ms, remote_jitter_ms=last.remote_jitter_ms)
 
     def attach(self, sink: CallerSink) -> None:
         """Nobody is there."""

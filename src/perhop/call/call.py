@@ -42,6 +42,7 @@ from perhop.realtime.events import (
     ErrorEvent,
     OutputAudioBufferStarted,
     OutputAudioBufferStopped,
+    ResponseDone,
     ServerEvent,
 )
 from perhop.realtime.ids import IdFactory, new_id
@@ -248,11 +249,16 @@ class Call:
         """The model session is gone: what it was saying ends here."""
         self.conversation.session_lost()
 
+    def on_response_settled(self, event: ResponseDone) -> None:
+        """A response that was cut off with its session: clients were told its end already."""
+        self.spending.settled(event)
+
     def on_session_replaced(
         self,
         why: Replacement,
         *,
         epoch: int,
+        left: str,
         lost: bool,
         gap_s: float,
         session: Mapping[str, Any] | None = None,
@@ -260,7 +266,7 @@ class Call:
         """A model session is in force that knows the conversation."""
         self._holding.end()
         self._log = self._log.bind(epoch=epoch)
-        report_replacement(self._observer, self, why, lost=lost, gap_s=gap_s)
+        report_replacement(self._observer, self, why, left=left, lost=lost, gap_s=gap_s)
         self.conversation.session_replaced(session)
 
     def on_rejoined(self, rejoin: Rejoin) -> None:
@@ -399,7 +405,7 @@ class Call:
             tool_calls=self.conversation.functions.started,
             taps=len(self._clients.taps),
             epoch=self._boundary.epoch,
-            hop=self.leg.stats(),
+            hop=self._watch.hop,
             client=self._report,
             ended=self.ended,
             usage=self.spending.used.usage(),

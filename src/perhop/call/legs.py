@@ -6,7 +6,7 @@ PCM is 24 kHz mono signed 16-bit little endian on both legs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -63,6 +63,20 @@ class HopStats:
     remote_packets_lost: int | None = None
     remote_jitter_ms: float | None = None
     added_delay_ms: float = 0.0
+
+    def after(self, earlier: HopStats) -> HopStats:
+        """The same, with what was counted on an earlier hop of the same caller."""
+        remote = (self.remote_packets_lost, earlier.remote_packets_lost)
+        return replace(
+            self,
+            packets_received=self.packets_received + earlier.packets_received,
+            packets_lost=self.packets_lost + earlier.packets_lost,
+            packets_late=self.packets_late + earlier.packets_late,
+            frames_concealed=self.frames_concealed + earlier.frames_concealed,
+            packets_sent=self.packets_sent + earlier.packets_sent,
+            gaps=self.gaps + earlier.gaps,
+            remote_packets_lost=None if remote == (None, None) else sum(lost or 0 for lost in remote),
+        )
 
 
 class CallerSink(Protocol):

@@ -169,23 +169,26 @@ class Observers(CallObserver):
             each.used(call, usage)
 
 
-def report_replacement(observer: CallObserver, call: Call, why: Replacement, *, lost: bool, gap_s: float) -> None:
+def report_replacement(
+    observer: CallObserver, call: Call, why: Replacement, *, left: str, lost: bool, gap_s: float
+) -> None:
     """Tells an observer that a model session came in force.
 
     Args:
+        left: the model of the one before.
         lost: something was under way in the one before.
         gap_s: how long there was none.
     """
     if why == "start":
         return  # counted when it was asked for
-    observer.session_closed(call, call.model)
+    observer.session_closed(call, left)
     observer.session_opened(call, call.model)
     match why:
         case "renewal":
             observer.renewed(call, forced=lost, gap_s=gap_s)
         case "reconnect":
             observer.reconnected(call, seconds=gap_s, attempts=1)
-        case "failover":
-            observer.failed_over(call, call.model)
         case "resume":
             observer.resumed(call, seconds=gap_s)
+    if left != call.model:
+        observer.failed_over(call, call.model)

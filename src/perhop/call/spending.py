@@ -102,8 +102,7 @@ class Spending:
                 if purpose_of(event.response) == _GOODBYE:
                     self._goodbye = event.response.id
             case ResponseDone():
-                if event.response.usage is not None:
-                    self._add(of_response(event.response.usage), self._model)
+                self.settled(event)
                 if self._state is _State.LEAVING and event.response.id == self._goodbye:
                     self._said_goodbye(event)
             case ConversationItemInputAudioTranscriptionCompleted():
@@ -111,6 +110,11 @@ class Spending:
                     self._add(of_transcription(event.usage), self._transcriber)
             case _:
                 pass
+
+    def settled(self, event: ResponseDone) -> None:
+        """A response tells what it used."""
+        if event.response.usage is not None:
+            self._add(of_response(event.response.usage), self._model)
 
     def played(self, response_id: str) -> None:
         """This response was played to its end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perhop.call.legs import CallerLeg
+from perhop.call.legs import CallerLeg, HopStats
 from perhop.call.observer import CallObserver, ErrorSide, ToolRun, Usage
 from perhop.call.turns import Turn, TurnWatch
 from perhop.realtime.events import ErrorEvent, ResponseContentPartAdded, ServerEvent
@@ -17,7 +17,7 @@ __all__ = ["CallWatch"]
 
 
 class CallWatch:
-    """Of one call: its turns, its errors, its tools, and what it uses.
+    """Of one call: its turns, its errors, its tools, what it uses, and how good its caller's hop was.
 
     Args:
         leg: of the caller. A direct call's plays nothing: the model does, and tells when; and what announces a part of
@@ -31,14 +31,23 @@ class CallWatch:
         self._clock = clock
         self._heard_here = leg.transport != "direct"
         self._turns = TurnWatch(clocked=leg.clocked or not self._heard_here)
+        self._leg = leg
+        self._earlier = HopStats()
 
     @property
     def turns(self) -> int:
         """That began so far."""
         return self._turns.count
 
+    @property
+    def hop(self) -> HopStats:
+        """Of the caller's leg now; what is counted goes on from leg to leg."""
+        return self._leg.stats().after(self._earlier)
+
     def leg_changed(self, leg: CallerLeg) -> None:
         """The caller is on another leg, which may play in another way."""
+        self._earlier = self.hop
+        self._leg = leg
         self._turns.clocked = leg.clocked
 
     def shown(self, event: ServerEvent, side: ErrorSide) -> None:

@@ -13,13 +13,20 @@ from tests.virtual_time import run_virtual
 from perhop.call.agents import Agent
 from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
-from perhop.call.legs import EndReason, ModelSink
+from perhop.call.legs import EndReason, HopStats, ModelSink
 from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager
 from perhop.call.observer import CallObserver
 from perhop.models.scripted import ScriptedModel
-from perhop.models.steps import Step, call, error, in_turn, say
-from perhop.realtime.events import ConversationItemCreate, ResponseCreate, ResponseDone, ServerEvent, SessionUpdate
+from perhop.models.steps import Step, call, error, in_turn, say, wait
+from perhop.realtime.events import (
+    ClientEvent,
+    ConversationItemCreate,
+    ResponseCreate,
+    ResponseDone,
+    ServerEvent,
+    SessionUpdate,
+)
 from perhop.realtime.items import ContentPart, FunctionCallOutputItem, MessageItem
 from perhop.realtime.session import SessionConfig
 from perhop.tools.runner import ToolRunner
@@ -33,6 +40,11 @@ class Fragile(ScriptedModel):
 
     broken = False
     lasts_s: float | None = None
+    deaf = False
+
+    def send(self, event: ClientEvent) -> None:
+        if not self.deaf:
+            super().send(event)
 
     def start(self, sink: ModelSink, session: SessionConfig) -> None:
         self._of_test = sink
@@ -286,5 +298,56 @@ def test_twenty_errors_in_a_row_and_the_conversation_goes_on() -> None:
         assert [item.text() for item in desk.call.history.items][1::2] == ["Where were we?", "Yes?"]
         assert len(desk.models) == 1
         assert desk.call.ended is None
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("why", ["lost", "renewed", "mute"])
+def test_what_a_cut_off_answer_used_is_counted(why: str) -> None:
+    """Its model charges for it; who breaks the connection in mid-answer must not talk for nothing."""
+
+    async def scenario() -> None:
+        desk = Desk([wait(5), say("long", ms=200)], cap_s=60.0 if why == "renewed" else None)
+        await asyncio.sleep(1 if why != "renewed" else 56)
+        desk.ask("a question of some length")
+        await asyncio.sleep(1)
+        assert desk.call.spending.used.tokens == 0
+        if why == "mute":
+            desk.models[0].deaf = True
+        if why == "renewed":
+            await asyncio.sleep(3)
+        else:
+            desk.call.on_caller_closed(EndReason.CALLER_LOST)
+        await asyncio.sleep(1.5)
+        assert (desk.call.spending.used.tokens > 0) == (why != "mute")
+        assert desk.models[0].record.ended is not None, "and the session is closed, answered or not"
+        assert desk.call.ended is None
+
+    run_virtual(scenario())
+
+
+def test_hops_are_counted_on_from_leg_to_leg() -> None:
+    """A counter that goes back looks like a restart, after which all of it is new."""
+
+    class Counted(Caller):
+        def __init__(self, packets: int) -> None:
+            super().__init__()
+            self.packets = packets
+
+        def stats(self) -> HopStats:
+            return HopStats(packets_received=self.packets, gaps=1, rtt_ms=20.0)
+
+    async def scenario() -> None:
+        desk = Desk(caller=Counted(1000))
+        await asyncio.sleep(1)
+        assert desk.call.snapshot().hop.packets_received == 1000
+        desk.call.on_caller_closed(EndReason.CALLER_LOST)
+        away = desk.call.snapshot().hop
+        assert (away.packets_received, away.gaps, away.rtt_ms) == (1000, 1, 20.0)
+        desk.call.resume(Counted(3))
+        desk.call.resume(Counted(5))
+        desk.call.hang_up(EndReason.API_HANGUP)
+        hop = desk.call.snapshot().hop
+        assert (hop.packets_received, hop.gaps, hop.remote_packets_lost) == (1008, 3, None)
 
     run_virtual(scenario())

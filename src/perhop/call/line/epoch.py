@@ -13,6 +13,7 @@ from perhop.call.history import MAX_ITEMS
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason, ModelLeg
 from perhop.call.line.activity import Activity
+from perhop.call.line.settling import Settling
 from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
 from perhop.realtime.events import (
     ClientEvent,
@@ -26,6 +27,7 @@ from perhop.realtime.events import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
+    ResponseDone,
     ServerEvent,
     SessionUpdate,
     SessionUpdated,
@@ -54,6 +56,9 @@ class EpochSink(Protocol):
 
     def on_epoch_audio(self, epoch: Epoch, chunk: AudioChunk) -> None:
         """Model audio."""
+
+    def on_epoch_settled(self, event: ResponseDone) -> None:
+        """A response ended after its session was left; it is news only of what it used."""
 
     def on_epoch_closed(
         self, epoch: Epoch, reason: EndReason, detail: str, *, fatal: bool, retry_after_s: float | None = None
@@ -92,6 +97,7 @@ class Epoch:
     rebuilt: dict[str, Item] = field(default_factory=dict)
     leg: ModelLeg = field(init=False)
     _retired: bool = False
+    _settling: Settling | None = None
     _own: dict[str, set[_Answer]] = field(default_factory=dict)
     _owed: dict[_Answer, deque[str]] = field(default_factory=dict)
 
@@ -102,7 +108,10 @@ class Epoch:
 
     def on_model_event(self, event: ServerEvent) -> None:
         """Any event but audio; none is heard once the session was left."""
-        if not self._retired and not self._answers_us(event):
+        if self._retired:
+            if self._settling is not None:
+                self._settling.observe(event)
+        elif not self._answers_us(event):
             self.sink.on_epoch_event(self, event)
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
@@ -114,6 +123,8 @@ class Epoch:
         self, reason: EndReason, detail: str, *, fatal: bool = True, retry_after_s: float | None = None
     ) -> None:
         """The session ended by itself."""
+        if self._settling is not None:
+            self._settling.closed()
         if not self._retired:
             self._retired = True
             self.sink.on_epoch_closed(self, reason, detail, fatal=fatal, retry_after_s=retry_after_s)
@@ -136,10 +147,20 @@ class Epoch:
         """Asks for the session."""
         self.leg.start(self, self.config)
 
-    def retire(self) -> None:
-        """The session is not needed any more, and not heard any more."""
+    def retire(self, *, settle: bool = False) -> None:
+        """The session is not needed any more, and not heard any more.
+
+        Args:
+            settle: it may first tell what the answer that it is giving has used.
+        """
         self._retired = True
-        self.leg.close()
+        if settle and self.activity.responses:
+            self._settling = Settling(
+                send=self.leg.send, close=self.leg.close, told=self.sink.on_epoch_settled, new_id=self.new_id
+            )
+            self._settling.cancel(self.activity.responses)
+        else:
+            self.leg.close()
 
     def configure(self, config: SessionConfig) -> None:
         """Puts a configuration in force, unless it is."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from perhop.call.history import History
 from perhop.call.legs import ModelSink
-from perhop.realtime.events import ClientEvent
+from perhop.realtime.events import ClientEvent, ResponseDone
 from perhop.realtime.items import Item
 from perhop.realtime.session import SessionConfig
 
@@ -47,11 +47,15 @@ class LineHost(ModelSink, Protocol):
     def on_session_lost(self) -> None:
         """The session in force is gone: what it had begun must be ended. The line has none when this is called."""
 
+    def on_response_settled(self, event: ResponseDone) -> None:
+        """A response that was cut off with its session has ended there: what it used is to be paid for."""
+
     def on_session_replaced(
         self,
         why: Replacement,
         *,
         epoch: int,
+        left: str,
         lost: bool,
         gap_s: float,
         session: Mapping[str, Any] | None = None,
@@ -60,6 +64,7 @@ class LineHost(ModelSink, Protocol):
 
         Args:
             epoch: its number.
+            left: the model of the one before; another one after a failover, whatever the session is for.
             lost: a response was cut off in the one before.
             gap_s: how long there was none.
             session: what is in force now, where that is not what was: another agent's session, or another model's.
@@ -80,7 +85,7 @@ class Line(Protocol):
 
     @property
     def epoch(self) -> int:
-        """How many model sessions were opened before the one in force."""
+        """How many model sessions were opened before the one in force, or before the last that was."""
 
     @property
     def sessions(self) -> int:
@@ -88,7 +93,7 @@ class Line(Protocol):
 
     @property
     def model(self) -> str:
-        """The configured name of the model the conversation is with."""
+        """The configured name of the model the conversation is with, or was last."""
 
     def start(self, host: LineHost, session: SessionConfig) -> None:
         """Opens the first session with this configuration."""

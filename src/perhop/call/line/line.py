@@ -33,6 +33,7 @@ from perhop.realtime.events import (
     ConversationItemTruncated,
     ErrorEvent,
     InputAudioBufferCleared,
+    ResponseDone,
     ServerEvent,
     SessionCreated,
 )
@@ -78,6 +79,8 @@ class ModelLine:
         self._current: Epoch | None = None
         self._next: Epoch | None = None
         self._opened = 0
+        self._epoch = 0
+        self._kind: ModelKind | None = None  # of the session in force, or of the last that was
         self._timer: asyncio.TimerHandle | None = None
         self._suspended = False
         self._closed = False
@@ -86,13 +89,13 @@ class ModelLine:
 
     @property
     def epoch(self) -> int:
-        """How many model sessions were opened before the one in force."""
-        return self._current.number if self._current is not None else self._opened
+        """How many model sessions were opened before the one in force, or before the last that was."""
+        return self._epoch
 
     @property
     def model(self) -> str:
-        """The kind of model the conversation is with."""
-        return (self._current.kind if self._current is not None else self._recovery.kind).name
+        """The kind of model the conversation is with, or was last."""
+        return (self._kind or self._recovery.kind).name
 
     @property
     def sessions(self) -> int:
@@ -110,6 +113,7 @@ class ModelLine:
             return
         # In process it exists at once, and must hear what comes while it starts.
         self._current = epoch = self._new_epoch(kind)
+        self._kind = kind
         epoch.open()
 
     def send(self, event: ClientEvent) -> None:
@@ -172,7 +176,7 @@ class ModelLine:
             self._timer.cancel()
         if self._current is None:
             self._tell_lost()
-        self._leave(self._current)
+        self._leave(self._current, settle=False)
 
     # -- from the sessions --------------------------------------------------------------------------------------------
 
@@ -199,6 +203,11 @@ class ModelLine:
             self._host.on_model_event(said)
         if self._next is not None:
             self._take_over_if_time()
+
+    def on_epoch_settled(self, event: ResponseDone) -> None:
+        """A response that was cut off has ended in the session that was left."""
+        if not self._closed:
+            self._host.on_response_settled(event)
 
     def on_epoch_closed(
         self, epoch: Epoch, reason: EndReason, detail: str, *, fatal: bool, retry_after_s: float | None = None
@@ -299,12 +308,14 @@ class ModelLine:
                 self._host.on_session_lost()
                 if self._closed:
                     return
+        before, self._kind, self._epoch = self.model, following.kind, following.number
         self._next, self._current = None, following
-        session = self._books.hand_over(following, self._host.history, self._clock(), moved=why == "failover")
+        moved = before != self.model and why != "start"
+        session = self._books.hand_over(following, self._host.history, self._clock(), moved=moved)
         gap_s = self._recovery.in_force(self._clock())
         _log.info("model session in force", why=why, model=self.model, epoch=following.number, gap_ms=int(gap_s * 1e3))
         self._tell_lost()
-        self._host.on_session_replaced(why, epoch=following.number, lost=lost, gap_s=gap_s, session=session)
+        self._host.on_session_replaced(why, epoch=self._epoch, left=before, lost=lost, gap_s=gap_s, session=session)
         self._arm()
 
     def _tell_lost(self) -> None:
@@ -324,12 +335,12 @@ class ModelLine:
         self._begin_gap(why)
         self._host.on_session_lost()
 
-    def _leave(self, epoch: Epoch | None, *, keep: Epoch | None = None) -> None:
+    def _leave(self, epoch: Epoch | None, *, keep: Epoch | None = None, settle: bool = True) -> None:
         """Ends the session in force, and any that is being prepared but the one to keep."""
         self._current = None
         for left in (epoch, self._next):
             if left is not None and left is not keep:
-                left.retire()
+                left.retire(settle=settle)
         self._next = keep
 
     # -- time ---------------------------------------------------------------------------------------------------------

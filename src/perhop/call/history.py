@@ -17,6 +17,7 @@ from perhop.realtime.events import (
     ConversationItemTruncated,
     ResponseCreated,
     ResponseDone,
+    ResponseOutputItemDone,
     ServerEvent,
 )
 from perhop.realtime.items import Item, MessageItem
@@ -79,6 +80,9 @@ class History:
         match event:
             case ConversationItemAdded() | ConversationItemDone():
                 self._put(event.item, event.previous_item_id)
+            case ResponseOutputItemDone() if event.item.id in self._items:
+                # Some servers say this before ``conversation.item.done``, and may be lost in between.
+                self._items[event.item.id] = event.item
             case ResponseCreated() if event.response.conversation_id is not None:
                 self._answering = event.response.id
                 self._behind = self._order[-1] if self._order else None

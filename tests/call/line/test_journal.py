@@ -88,6 +88,23 @@ def test_without_turn_detection_everything_waits_for_the_commit() -> None:
     assert len(kept.take_spoken()) == 20 * FRAME
 
 
+def test_a_turn_that_was_ended_by_hand_is_kept_when_its_caller_is_lost() -> None:
+    kept = journal()
+    kept.manual(True)
+    hear(kept, 0, 3)
+    kept.told(InputAudioBufferCommit(event_id="c"))
+    hear(kept, 3, 5)
+    kept.clear_audio()
+    assert frames(kept) == [0, 1, 2], "what was not ended is over"
+    assert [event.event_id for event in events(kept)] == ["c"]
+    hear(kept, 5, 6)
+    kept.observe(InputAudioBufferCommitted(event_id="e", item_id="item_1"))
+    kept.observe(added("item_1"))
+    assert kept.take_spoken() == b"".join(bytes([number]) * FRAME for number in range(3))
+    assert frames(kept) == [5]
+    assert not events(kept)
+
+
 def test_a_gap_is_kept_whole_up_to_the_limit() -> None:
     kept = journal(tail_s=0.1, max_s=0.4)
     kept.gap(True)

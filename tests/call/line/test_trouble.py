@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,7 +19,8 @@ from perhop.call.line import LinePolicy
 from perhop.call.manager import CallManager
 from perhop.call.observer import CallObserver
 from perhop.models.scripted import ScriptedModel
-from perhop.models.steps import Step, call, error, in_turn, say, wait
+from perhop.models.steps import Script, Step, call, close, emit, error, in_turn, say, wait
+from perhop.realtime.effects import BrainInput, StartResponse
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemCreate,
@@ -41,6 +43,10 @@ class Fragile(ScriptedModel):
     broken = False
     lasts_s: float | None = None
     deaf = False
+    hearing = True
+
+    def heard(self, pcm: bytes) -> Sequence[BrainInput]:
+        return super().heard(pcm) if self.hearing else ()
 
     def send(self, event: ClientEvent) -> None:
         if not self.deaf:
@@ -73,17 +79,21 @@ class Desk:
         cap_s: float | None = None,
         gap_audio_s: float = 60.0,
         observer: CallObserver | None = None,
+        ahead_s: float = 0.0,
+        script: Script | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
-        script = in_turn(*responses, then=[say("Yes?", ms=200)])
+        script = script or in_turn(*responses, then=[say("Yes?", ms=200)])
         self.models: list[Fragile] = []
         self.broken = False
+        self.hearing = True
         self.lasts_s: float | None = None
 
         def open_model() -> Fragile:
             model = Fragile(script, clock=loop.time, wall=loop.time, session_cap_s=cap_s)
-            model.broken, model.lasts_s = self.broken, self.lasts_s
+            model.broken, model.lasts_s, model.hearing = self.broken, self.lasts_s, self.hearing
             self.models.append(model)
+            assert len(self.models) < 1000
             return model
 
         manager = CallManager(
@@ -93,7 +103,7 @@ class Desk:
             policy=LinePolicy(rng=random.Random(1), gap_audio_s=gap_audio_s),
             observer=observer,
             clock=loop.time,
-            wall=loop.time,
+            wall=lambda: loop.time() + ahead_s,
             new_id=counting_ids(),
         )
         self.caller = caller or Caller()
@@ -349,5 +359,75 @@ def test_hops_are_counted_on_from_leg_to_leg() -> None:
         desk.call.hang_up(EndReason.API_HANGUP)
         hop = desk.call.snapshot().hop
         assert (hop.packets_received, hop.gaps, hop.remote_packets_lost) == (1008, 3, None)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("ahead_s", "most"), [(4_000.0, 1), (59.9, 40)], ids=["expired", "about to"])
+def test_clocks_that_differ_do_not_make_sessions_follow_one_another_without_a_pause(ahead_s: float, most: int) -> None:
+    async def scenario() -> None:
+        desk = Desk(cap_s=60.0, ahead_s=ahead_s)
+        await asyncio.sleep(10)
+        assert len(desk.models) <= most
+        desk.ask("still there?")
+        await asyncio.sleep(5)
+        assert desk.caller.types().count("response.done") == 1
+
+    run_virtual(scenario())
+
+
+def test_speech_that_is_not_found_again_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        desk = Desk(cap_s=60.0)
+        await asyncio.sleep(1)
+        for _ in range(30):
+            desk.call.on_caller_audio(LOUD)
+            await asyncio.sleep(0.02)
+        assert desk.caller.types()[-1] == "input_audio_buffer.speech_started"
+        desk.hearing = False
+        desk.models[0].kill()
+        for _ in range(1_500):
+            desk.call.on_caller_audio(bytes(960))
+            await asyncio.sleep(0.02)
+        assert desk.caller.types()[-1] == "input_audio_buffer.cleared"
+        await asyncio.sleep(10)
+        assert desk.call.snapshot().epoch == 2, "it was renewed at a quiet moment"
+
+    run_virtual(scenario())
+
+
+def test_a_call_of_a_function_is_known_once_the_response_has_it() -> None:
+    """Some servers say ``response.output_item.done`` first, upon which the tool runs."""
+    ran: list[str] = []
+
+    @tool(effect="none")
+    async def look_up() -> str:
+        """Looks."""
+        ran.append("once")
+        await asyncio.sleep(1)
+        return "found"
+
+    async def scenario() -> None:
+        made: dict[str, object] = {"id": "item_F", "type": "function_call", "call_id": "call_F", "name": "look_up"}
+        begun, done = ({**made, "status": status, "arguments": "{}"} for status in ("in_progress", "completed"))
+
+        def script(request: StartResponse) -> list[Step]:
+            if ran:
+                return [say("There.", ms=100)]
+            at: dict[str, object] = {"response_id": request.response_id, "output_index": 0}
+            return [
+                emit("response.output_item.added", **at, item=begun),
+                emit("conversation.item.added", item=begun),
+                emit("response.output_item.done", **at, item=done),
+                close(1006),
+            ]
+
+        desk = Desk(script=script, tools={"look_up": look_up})
+        await asyncio.sleep(1)
+        desk.ask("where?")
+        await asyncio.sleep(10)
+        assert ran == ["once"]
+        kinds = [item.type for item in desk.models[-1].server.items]
+        assert kinds == ["message", "function_call", "function_call_output", "message"]
 
     run_virtual(scenario())

@@ -119,6 +119,7 @@ class Books:
         if self.speech_again_until is None or now < self.speech_again_until:
             return None
         self.speech_again_until = None
+        self.journal.speech_was_none()
         return InputAudioBufferCleared(event_id=self._new_id("event_"))
 
     # -- inside -------------------------------------------------------------------------------------------------------

@@ -44,6 +44,9 @@ _log = structlog.get_logger(__name__)
 MAX_OWN = 2 * MAX_ITEMS
 """Events of ours that a model may leave unanswered; a whole history and its revision are fewer."""
 
+MIN_LIFE_S = 1.0
+"""A session that says it ends sooner is taken to last for so long: they would follow one another without a pause."""
+
 _Answer = tuple[str, str]
 """Type of a server event, and the item it is about."""
 
@@ -131,8 +134,25 @@ class Epoch:
 
     # -- from the line ------------------------------------------------------------------------------------------------
 
+    def created(self, session: Mapping[str, Any], *, now: float, wall: float) -> None:
+        """The session exists, with this in force.
+
+        Args:
+            now: monotonic s.
+            wall: Unix time, s.
+        """
+        self.ready, self.began_at, self.session = True, now, session
+        expires_at = session.get("expires_at")
+        if not isinstance(expires_at, int | float) or expires_at <= 0:
+            return
+        if expires_at > wall:
+            self.expires_at = float(expires_at)
+        else:
+            # To believe it would be to replace every session as soon as it is there.
+            _log.warning("a model session says that it has expired already: clocks differ", by_s=int(wall - expires_at))
+
     def life_s(self, now: float, wall: float) -> float | None:
-        """How long it lives from when it began, s; None when nobody says.
+        """How long it lives from when it began, s; None when nobody says. At least a second, whatever the clocks say.
 
         Args:
             now: monotonic s.
@@ -141,7 +161,7 @@ class Epoch:
         ends = [self.kind.session_cap_s] if self.kind.session_cap_s is not None else []
         if self.expires_at is not None:
             ends.append(self.expires_at - wall + now - self.began_at)
-        return min(ends, default=None)
+        return max(min(ends), MIN_LIFE_S) if ends else None
 
     def open(self) -> None:
         """Asks for the session."""
@@ -172,11 +192,11 @@ class Epoch:
     def catch_up(self, history: list[Item]) -> None:
         """Makes the conversation of a session that is being prepared what the call's is."""
         self.revise(history)
+        last = max((index for index, item in enumerate(history) if item.id in self.rebuilt), default=-1)
         previous: str | None = None
         for index, item in enumerate(history):
             if item.id not in self.rebuilt:
-                at_end = all(later.id not in self.rebuilt for later in history[index:])
-                self._remember(item, None if at_end else previous or "root")
+                self._remember(item, None if index > last else previous or "root")
             previous = item.id
 
     def revise(self, history: list[Item]) -> None:

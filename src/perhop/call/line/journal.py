@@ -147,6 +147,10 @@ class Journal:
         """Speech ended here; it is kept until the conversation has it."""
         self._speech_to = position
 
+    def speech_was_none(self) -> None:
+        """What was found to be speech is not found again: nobody will tell its end."""
+        self._speech_from = self._speech_to = None
+
     def take_spoken(self) -> bytes:
         """The audio that became an item with the last event, once."""
         spoken, self._spoken = self._spoken, b""
@@ -187,8 +191,17 @@ class Journal:
         return iter(list(self._entries))
 
     def clear_audio(self) -> None:
-        """The caller is away; what was said before is over."""
-        self._settle_before(self.position)
+        """The caller is away; what was said before is over, but for turns that the caller ended by hand."""
+        entries = list(self._entries)
+        commits = [index for index, entry in enumerate(entries) if isinstance(entry, InputAudioBufferCommit)]
+        if commits and self._manual:
+            ended = commits[-1] + 1
+            self._entries = deque(
+                entry for index, entry in enumerate(entries) if index < ended or not isinstance(entry, tuple)
+            )
+            self._held = sum(len(entry[1]) for entry in self._entries if isinstance(entry, tuple))
+        else:
+            self._settle_before(self.position)
         self._speech_from = self._speech_to = None
 
     # -- inside -------------------------------------------------------------------------------------------------------

@@ -262,10 +262,7 @@ class ModelLine:
 
     def _created(self, epoch: Epoch, event: SessionCreated) -> None:
         """A session exists."""
-        epoch.ready = True
-        epoch.began_at, epoch.session = self._clock(), event.session
-        expires_at = event.session.get("expires_at")
-        epoch.expires_at = float(expires_at) if isinstance(expires_at, int | float) and expires_at > 0 else None
+        epoch.created(event.session, now=self._clock(), wall=self._wall())
         announced = self._books.state.announced
         if not announced:
             event = self._books.state.created(event)

@@ -57,7 +57,7 @@ ENDINGS: Mapping[EndReason, Ending] = MappingProxyType(
         EndReason.API_HANGUP: Ending("`POST /v1/realtime/calls/{id}/hangup`."),
         EndReason.TOOL_HANGUP: Ending("A tool of the agent ended the call."),
         EndReason.LIMIT_REACHED: Ending(
-            "The call used up its tokens or its money.",
+            "The call used up the time, the tokens or the money of a budget.",
             1001,
             "limit_reached",
             "The call reached a limit of what it may use.",

@@ -62,6 +62,9 @@ class AnsweredLeg:
     def clear(self) -> str | None:
         return None
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        pass
+
     def position(self, item_id: str) -> Position:
         return Position(0, 0)
 

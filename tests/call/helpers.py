@@ -70,6 +70,8 @@ class Caller:
     def clear(self) -> str | None:
         return self.playout.clear()
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None: ...
+
     def position(self, item_id: str) -> Position:
         sent = self.playout.sent_ms(item_id)
         return Position(sent, sent)

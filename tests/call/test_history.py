@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from perhop.call.history import MAX_ITEMS, MAX_UNPLAYED, History
 from perhop.realtime.audio import AudioChunk
-from perhop.realtime.events import ConversationItemAdded, Response, ResponseCreated, ResponseDone
+from perhop.realtime.events import (
+    ConversationItemAdded,
+    ConversationItemTruncated,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+)
 from perhop.realtime.items import MessageItem
 
 
@@ -26,6 +32,19 @@ def test_audio_of_items_outside_the_conversation_fills_no_memory() -> None:
     speak(history, MAX_ITEMS + 10)
     assert history.received_ms("i0") == 0
     assert history.received_ms(f"i{MAX_ITEMS + 9}") == 2
+
+
+def test_an_estimate_never_gives_back_what_was_known_not_to_be_heard() -> None:
+    history = History()
+    add(history, "a", "assistant")
+    history.add_audio(AudioChunk("r", "a", 0, 0, bytes(48 * 60_000)))
+    history.apply(ConversationItemTruncated(event_id="e", item_id="a", content_index=0, audio_end_ms=3_000))
+    history.cut("a", 23_500)
+    assert history.heard_ms("a") == 3_000
+    history.cut("a", 2_000)
+    assert history.heard_ms("a") == 2_000
+    history.cut("unknown", 0)
+    assert history.heard_ms("unknown") is None
 
 
 def add(history: History, item_id: str, role: str, previous: str | None = None) -> None:

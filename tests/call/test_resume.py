@@ -14,11 +14,20 @@ from perhop.call.absence import CallEndedError
 from perhop.call.agents import Agent
 from perhop.call.call import Call
 from perhop.call.kinds import ModelKind
-from perhop.call.legs import EndReason
+from perhop.call.legs import EndReason, Position, Transport
 from perhop.call.manager import CallManager
+from perhop.edges.handed_over import HandedOver
 from perhop.models.scripted import ScriptedModel
 from perhop.models.steps import Step, call, in_turn, say, wait
-from perhop.realtime.events import ConversationItemCreate, ResponseCreate, ServerEvent, SessionCreated
+from perhop.realtime.audio import AudioChunk
+from perhop.realtime.events import (
+    ConversationItemCreate,
+    ConversationItemTruncate,
+    InputAudioBufferSpeechStarted,
+    ResponseCreate,
+    ServerEvent,
+    SessionCreated,
+)
 from perhop.realtime.items import ContentPart, FunctionCallOutputItem, Item, MessageItem
 from perhop.tools.runner import ToolRunner
 from perhop.tools.tool import tool
@@ -60,6 +69,32 @@ class Line:
     def known(self) -> list[str]:
         """What the newest model session knows was said."""
         return [item.text() or type(item).__name__ for item in self.models[-1].server.items]
+
+
+class OwnPlayer(Caller):
+    """A caller over WebSocket, whose client plays by itself."""
+
+    transport: Transport = "websocket"
+    clocked = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = HandedOver()
+        self.time = asyncio.get_running_loop().time
+
+    def play(self, chunk: AudioChunk) -> None:
+        self.given.add(chunk, self.time())
+
+    def end_audio(self, response_id: str) -> None: ...
+
+    def clear(self) -> str | None:
+        return None
+
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        self.given.stopped(self.time(), item_id, played_ms)
+
+    def position(self, item_id: str) -> Position:
+        return self.given.position(item_id, self.time())
 
 
 def virtual(test: Coroutine[Any, Any, None]) -> None:
@@ -123,6 +158,32 @@ def test_what_was_not_heard_before_the_loss_is_not_remembered_as_said() -> None:
         heard = line.known()[1]
         assert heard.startswith("One two")
         assert "ten" not in heard
+
+    virtual(scenario())
+
+
+@pytest.mark.parametrize("says_where", [True, False], ids=["truncates", "only stops"])
+def test_what_a_client_interrupted_long_before_the_loss_is_remembered_as_it_was_heard(says_where: bool) -> None:
+    async def scenario() -> None:
+        story = "A very long story that goes on and on for one whole minute until the end."
+        line = Line([say(story, ms=60_000)], [say("Sure, the answer is forty two.", ms=2_000)])
+        line.call.resume(OwnPlayer())
+        await line.say("tell me a story")
+        await asyncio.sleep(2.5)
+        told = line.call.history.items[1].id or ""
+        if says_where:
+            line.call.on_caller_event(ConversationItemTruncate(item_id=told, content_index=0, audio_end_ms=2_900))
+        else:
+            line.call.on_model_event(InputAudioBufferSpeechStarted(event_id="e", audio_start_ms=0, item_id="u"))
+        await line.say("stop, what is the answer")
+        await asyncio.sleep(20)  # it was heard long ago
+        line.call.on_caller_closed(EndReason.CALLER_LOST)
+        heard = [line.call.history.heard_ms(item.id or "") for item in line.call.history.items]
+        assert heard == [None, 2_900 if says_where else 3_000, None, None]
+        line.call.resume(OwnPlayer())
+        await asyncio.sleep(1)
+        assert line.known()[1] == "A", "of a story that was told for three seconds"
+        assert line.known()[3] == "Sure, the answer is forty two."
 
     virtual(scenario())
 

@@ -41,6 +41,38 @@ def test_what_was_taken_back_was_not_sent() -> None:
     assert given.position("b", 10.5) == Position(100, 100)
 
 
+def test_who_interrupts_hears_no_more_of_it_and_what_comes_next_at_once() -> None:
+    given = HandedOver()
+    given.add(chunk("a", 60_000), 10.0)
+    given.add(chunk("b", 1000), 10.0)
+    given.stopped(13.0)
+    given.add(chunk("a", 500), 13.1)  # was on its way
+    given.add(chunk("c", 2000), 14.0)
+    assert given.position("a", 99.0) == Position(60_500, 3000)
+    assert given.position("b", 99.0) == Position(1000, 0)
+    assert given.position("c", 15.0) == Position(2000, 1000)
+
+
+def test_the_client_knows_best_where_it_stopped() -> None:
+    given = HandedOver()
+    given.add(chunk("a", 60_000), 10.0)
+    given.stopped(13.0, "a", 2800)
+    given.add(chunk("b", 2000), 14.0)
+    assert given.position("a", 99.0).played_ms == 2800
+    assert given.position("b", 15.0).played_ms == 1000
+
+
+def test_where_it_stopped_may_be_said_long_after() -> None:
+    given = HandedOver()
+    given.add(chunk("a", 60_000), 10.0)
+    given.stopped(13.0)
+    given.add(chunk("b", 2000), 14.0)
+    given.stopped(14.5, "a", 2800)
+    given.stopped(14.5, "of another connection", 100)
+    assert given.position("a", 99.0).played_ms == 2800
+    assert given.position("b", 99.0).played_ms == 2000, "it plays on"
+
+
 def test_only_recent_items_are_remembered() -> None:
     given = HandedOver()
     for number in range(1000):

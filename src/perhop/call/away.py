@@ -39,6 +39,9 @@ class AwayLeg:
         """Nothing is audible."""
         return None
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        """Nothing is played."""
+
     def position(self, item_id: str) -> Position:  # noqa: ARG002 - of the protocol
         """Nothing is played."""
         return Position(0, 0)

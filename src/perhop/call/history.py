@@ -115,8 +115,9 @@ class History:
         return list(self._audio.values())
 
     def cut(self, item_id: str, heard_ms: int) -> None:
-        """Only so much of this item was heard, ms."""
-        if item_id in self._items and heard_ms < self.received_ms(item_id):
+        """Only so much of this item was heard, ms; never more than was known before."""
+        known_ms = self._heard_ms.get(item_id, self.received_ms(item_id))
+        if item_id in self._items and heard_ms < min(known_ms, self.received_ms(item_id)):
             self._heard_ms[item_id] = heard_ms
 
     def played_out(self, response_id: str) -> None:

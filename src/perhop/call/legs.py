@@ -125,6 +125,14 @@ class CallerLeg(Protocol):
     def clear(self) -> str | None:
         """Drops all audio that was not sent yet; returns the response id that was audible, if any."""
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        """The client of a leg that is not clocked was interrupted and has thrown away what it had not played.
+
+        Args:
+            item_id: the item in which it says that it stopped, if it said so.
+            played_ms: where in that item.
+        """
+
     def position(self, item_id: str) -> Position:
         """How much of this item was sent and, by estimate, heard; zeros for an item never played."""
 

@@ -9,7 +9,13 @@ from perhop.call.bargein import truncation
 from perhop.call.clients import Clients
 from perhop.call.history import History
 from perhop.realtime.audio import AudioChunk
-from perhop.realtime.events import ClientEvent, OutputAudioBufferCleared, ResponseDone, ServerEvent
+from perhop.realtime.events import (
+    ClientEvent,
+    ConversationItemTruncated,
+    OutputAudioBufferCleared,
+    ResponseDone,
+    ServerEvent,
+)
 from perhop.realtime.ids import IdFactory
 
 __all__ = ["PLAYER_LAG_S", "AgentVoice", "Voice"]
@@ -100,17 +106,23 @@ class AgentVoice:
 
     def observe(self, event: ServerEvent) -> None:
         """Takes in an event of the model. What was played, the leg reports."""
-        if isinstance(event, ResponseDone):
-            response_id = event.response.id or ""
-            if response_id in self._silenced:
-                self._silenced.discard(response_id)
-            elif self.clocked:
-                self._clients.end_audio(response_id)
+        match event:
+            case ResponseDone():
+                response_id = event.response.id or ""
+                if response_id in self._silenced:
+                    self._silenced.discard(response_id)
+                elif self.clocked:
+                    self._clients.end_audio(response_id)
+            case ConversationItemTruncated() if not self.clocked:
+                self._clients.leg.stopped(event.item_id, event.audio_end_ms)
+            case _:
+                pass
 
     def interrupt(self, live_response_id: str | None) -> bool:
-        """Silences the leg, if it is one that plays."""
+        """Silences the leg, if it is one that plays; a client that plays by itself stops by itself."""
         leg = self._clients.leg
         if not leg.clocked:
+            leg.stopped()
             return False
         audible = leg.clear()
         if audible is not None:

@@ -157,6 +157,10 @@ class EventSocket:
         for chunk in self._outbox.drop_audio():
             self._handed_over.take_back(chunk, self._clock())
 
+    def stopped(self, item_id: str | None, played_ms: int) -> None:
+        """The client plays nothing more of what it was handed; where in which item it stopped, if it said so."""
+        self._handed_over.stopped(self._clock(), item_id, played_ms)
+
     def position(self, item_id: str) -> Position:
         """What of an item was handed to the client, and what it played if it started at once and never paused."""
         return self._handed_over.position(item_id, self._clock())

@@ -68,6 +68,10 @@ class WebSocketLeg:
         self._socket.drop_audio()
         return None
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        """What the client threw away is not counted as played."""
+        self._socket.stopped(item_id, played_ms)
+
     def position(self, item_id: str) -> Position:
         """What was handed to the client, and what it played if it started at once and never paused."""
         return self._socket.position(item_id)

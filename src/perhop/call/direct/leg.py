@@ -54,6 +54,9 @@ class DirectLeg:
         """Nothing is audible from here."""
         return None
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        """The model knows."""
+
     def position(self, item_id: str) -> Position:  # noqa: ARG002 - of the protocol
         """Nothing is played from here."""
         return Position(0, 0)

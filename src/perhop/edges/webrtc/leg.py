@@ -169,6 +169,9 @@ class WebRTCLeg:
         """Drops all audio not sent yet."""
         return self._playout.clear()
 
+    def stopped(self, item_id: str | None = None, played_ms: int = 0) -> None:
+        """It is known here what was played."""
+
     def position(self, item_id: str) -> Position:
         """*Sent* is exact; *played* is what left here half a round trip and a jitter buffer ago."""
         sent = self._playout.sent_ms(item_id)

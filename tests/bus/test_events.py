@@ -13,7 +13,7 @@ from tests.bus.conftest import until
 from tests.bus.servers import NatsServer, needs_nats
 from tests.store.databases import database, database_url, postgres_server, postgres_url, sqlite_url
 
-from perhop.store import Database, StoreDownError, upgrade
+from perhop.store import Database, StoreDownError, StoreError, upgrade
 from perhop.tools.bus import BusDownError, BusPayloadError, Consumer, InProcessBus, Message, NatsBus
 from perhop.tools.bus.events import CallEvents
 from perhop.tools.bus.outbox import EventOutbox, KeptEvent
@@ -187,15 +187,18 @@ async def test_without_bus_and_store_memory_is_bounded_and_the_oldest_go(bus: Fa
     await events.close()
 
 
-async def test_a_store_that_is_away_as_well_costs_memory_not_order(
-    bus: FakeBus, outbox: EventOutbox, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [StoreDownError("away"), StoreError("refused"), RuntimeError("a mistake")])
+async def test_a_store_that_fails_as_well_costs_memory_not_order(
+    bus: FakeBus, outbox: EventOutbox, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     away = True
+    tried = asyncio.Event()
     add = outbox.add
 
     async def maybe(events: Any) -> int:
+        tried.set()
         if away:
-            raise StoreDownError("away")
+            raise error
         return await add(events)
 
     monkeypatch.setattr(outbox, "add", maybe)
@@ -203,10 +206,10 @@ async def test_a_store_that_is_away_as_well_costs_memory_not_order(
     events = CallEvents(bus, outbox, retry_s=0.01)
     events.start()
     say(events, 1, 2)
-    await asyncio.sleep(0)
+    await tried.wait()
     away, bus.down = False, False
     say(events, 3)
-    await events.settled()
+    await asyncio.wait_for(events.settled(), 10)
     await until(lambda: not events.figures.spooling)
     assert bus.numbers() == [1, 2, 3]
     await events.close()

@@ -6,17 +6,29 @@ A folder that wants them says ``from tests.store.databases import *`` in its ``c
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
+from sqlalchemy.engine import make_url
 from tests.store.postgres import PostgresServer, find_program
 
 from perhop.config import StoreSettings
 from perhop.store import Database
 
-__all__ = ["database", "database_url", "open_database", "postgres_server", "postgres_url", "sqlite_url"]
+__all__ = [
+    "Login",
+    "database",
+    "database_url",
+    "open_database",
+    "postgres_login",
+    "postgres_server",
+    "postgres_url",
+    "sqlite_url",
+]
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +81,44 @@ async def open_database(url: str, **settings: object) -> AsyncIterator[Database]
         yield opened
     finally:
         await opened.close()
+
+
+class Login:
+    """A user of PostgreSQL whom its administrator throws out and lets in again, as while a password is changed.
+
+    Attributes:
+        url: the address of an empty database, for this user.
+    """
+
+    def __init__(self, admin: asyncpg.Connection, name: str, url: str) -> None:
+        self._admin = admin
+        self._name = name
+        self.url = url
+
+    async def refuse(self) -> None:
+        """Ends their connections and takes no new ones."""
+        await self._admin.execute(f"ALTER ROLE {self._name} NOLOGIN")
+        await self._admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", self._name
+        )
+
+    async def admit(self) -> None:
+        """Takes them again."""
+        await self._admin.execute(f"ALTER ROLE {self._name} LOGIN")
+
+
+@pytest.fixture
+async def postgres_login(postgres_url: str) -> AsyncIterator[Login]:
+    """One that is let in."""
+    at = make_url(postgres_url)
+    name = f"user_{uuid.uuid4().hex[:8]}"
+    admin = await asyncpg.connect(host=at.query["host"], user=at.username, database=at.database)
+    try:
+        await admin.execute(f"CREATE ROLE {name} LOGIN SUPERUSER")
+        login = Login(admin, name, at.set(username=name).render_as_string())
+        yield login
+        await login.refuse()
+        await admin.execute(f"DROP OWNED BY {name} CASCADE")
+        await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
+from tests.store.databases import Login, open_database
 from tests.store.postgres import PostgresServer, find_program
 
 from perhop.config import StoreSettings
@@ -142,6 +143,40 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "perhop.db").write_text("To whom it may concern: this is a letter. " * 100)
     with pytest.raises(StoreError, match="not a database"):
         await Database.open(StoreSettings(), data=tmp_path)
+
+
+async def test_a_file_that_is_no_database_any_more_may_be_put_back(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    async with open_database(f"sqlite:///{file}") as db:
+        kept = file.read_bytes()
+        async with db.session(reading=True):  # keeps its connection to itself, so that another is opened
+            file.write_text("To whom it may concern: this is a letter. " * 1000)
+            with pytest.raises(StoreDownError, match="not a database"):
+                async with db.session(reading=True):
+                    pass
+            file.write_bytes(kept)
+            async with db.session(reading=True) as session:
+                assert (await session.execute(text("SELECT 1"))).scalar() == 1
+
+
+async def test_a_server_that_lets_us_in_no_more_is_down_until_it_does(postgres_login: Login) -> None:
+    async with open_database(postgres_login.url) as db:
+        await postgres_login.refuse()
+        for open_one in (db.session, db.driver):
+            with pytest.raises(StoreDownError, match="not permitted to log in"):
+                async with open_one():
+                    pass
+        await postgres_login.admit()
+        async with db.session() as session:
+            assert (await session.execute(text("SELECT 1"))).scalar() == 1
+
+
+async def test_a_server_that_never_let_us_in_is_a_mistake_in_the_settings(postgres_login: Login) -> None:
+    await postgres_login.refuse()
+    with pytest.raises(StoreError, match=r"cannot be used: .*not permitted to log in") as caught:
+        async with open_database(postgres_login.url):
+            pass
+    assert not isinstance(caught.value, StoreDownError)
 
 
 async def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:

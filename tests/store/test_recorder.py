@@ -13,7 +13,8 @@ from decimal import Decimal
 
 import pytest
 from sqlalchemy import delete, select, text
-from tests.store.databases import open_database
+from structlog.testing import capture_logs
+from tests.store.databases import Login, open_database
 from tests.store.postgres import PostgresServer, find_program
 
 from perhop.store import Database, upgrade
@@ -119,6 +120,40 @@ async def test_a_database_that_is_away_and_comes_back_has_lost_nothing(store: Da
         assert not recorder.figures.down
         assert recorder.figures.dropped == 0
     assert [(row.id, row.turns) for row in await calls(store)] == [("rtc_1", 0), ("rtc_2", 7), ("rtc_3", 0)]
+
+
+async def test_a_server_that_refuses_us_for_a_while_has_every_call_afterwards(postgres_login: Login) -> None:
+    async with open_database(postgres_login.url) as db:
+        await upgrade(db, SCHEMA)
+        async with recording(db) as recorder:
+            recorder.record(call(1))
+            await recorder.written()
+            await postgres_login.refuse()
+            recorder.record(call(1, turns=2))
+            recorder.record(call(2))
+            await until(lambda: recorder.figures.down)
+            await postgres_login.admit()
+            await recorder.written()
+            await until(lambda: not recorder.figures.down)
+            assert recorder.figures.dropped == 0
+        assert [(row.id, row.turns) for row in await calls(db)] == [("rtc_1", 2), ("rtc_2", 0)]
+
+
+async def test_a_mistake_of_ours_shows_in_the_figures_and_ends_nothing(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("what a caller said")
+
+    async with recording(store) as recorder:
+        with capture_logs() as logs, monkeypatch.context() as patch:
+            patch.setattr(store, "session", broken)
+            recorder.record(call(1))
+            await until(lambda: recorder.figures.down)
+        await recorder.written()
+        await until(lambda: not recorder.figures.down)
+        assert [row.id for row in await calls(store)] == ["rtc_1"]
+    assert [log["error"] for log in logs if log["log_level"] == "error"] == ["RuntimeError"]
 
 
 async def test_beyond_its_bound_what_waits_longest_is_dropped_and_counted(store: Database, database_url: str) -> None:

@@ -11,12 +11,12 @@ from typing import Literal, Self
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from perhop.config.store import StoreSettings
-from perhop.store.errors import StoreDownError, StoreError, is_down
+from perhop.store.errors import OF_DRIVERS, StoreDownError, StoreError, is_down
 from perhop.store.postgres import keep_fresh
 from perhop.store.sqlite import READING, switch_to_wal, tune
 
@@ -26,16 +26,6 @@ DEFAULT_FILE = "perhop.db"
 """In the data folder, when no URL is configured."""
 
 Dialect = Literal["sqlite", "postgresql"]
-
-_OF_DRIVERS = (
-    SQLAlchemyError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    ConnectionError,
-    TimeoutError,
-)
-"""What a lost database raises: not all of it is wrapped by SQLAlchemy."""
 
 
 class Database:
@@ -49,6 +39,7 @@ class Database:
         self._url = url
         self._settings = settings
         self._writer = asyncio.Lock()
+        self._opened = False
         self._writing = self._make_engine(timeout_s=settings.query_timeout_s)
         # A statement sees PostgreSQL as it is when it begins, inside a transaction or not; whoever only reads is spared
         # the round trips for one.
@@ -75,6 +66,7 @@ class Database:
         except BaseException:
             await database.close()
             raise
+        database._opened = True
         return database
 
     @property
@@ -97,8 +89,8 @@ class Database:
             reading: the block only reads; on SQLite it then waits for no writer, on PostgreSQL it is no transaction.
 
         Raises:
-            StoreDownError: the database is away or does not answer in time. When that happens to the commit itself, it
-                may have been made all the same.
+            StoreDownError: the database is away, lets us in no more or does not answer in time. When that happens to
+                the commit itself, it may have been made all the same.
         """
         engine = self._reading if reading else self._writing
         async with self._turn(reading=reading), AsyncSession(engine, expire_on_commit=False) as session:
@@ -155,17 +147,19 @@ class Database:
         """What happens in the block is getting a connection."""
         try:
             yield
-        except (*_OF_DRIVERS, OSError) as error:
+        except (*OF_DRIVERS, OSError) as error:
             if is_down(error):
                 raise StoreDownError(f"the database {self.url} does not answer: {_reason(error)}") from error
-            raise StoreError(f"the database {self.url} cannot be used: {_reason(error)}") from error
+            # Whom it let in before it may let in again: a password is being changed, a database restored.
+            refused = StoreDownError if self._opened else StoreError
+            raise refused(f"the database {self.url} cannot be used: {_reason(error)}") from error
 
     @contextmanager
     def _using(self) -> Iterator[None]:
         """What happens in the block is done with a connection."""
         try:
             yield
-        except _OF_DRIVERS as error:
+        except OF_DRIVERS as error:
             if is_down(error):
                 raise StoreDownError(f"the database {self.url} went away: {_reason(error)}") from error
             raise

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncpg
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from perhop.errors import PerhopError
 
-__all__ = ["NotMigratedError", "StoreDownError", "StoreError", "is_down", "is_refused"]
+__all__ = ["OF_DRIVERS", "NotMigratedError", "StoreDownError", "StoreError", "is_down", "is_refused"]
+
+OF_DRIVERS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+    TimeoutError,
+)
+"""What a lost database raises: not all of it is wrapped by SQLAlchemy."""
 
 _SQLITE_DOWN = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 
@@ -25,7 +35,7 @@ class StoreError(PerhopError):
 
 
 class StoreDownError(StoreError):
-    """The database does not answer, or cannot write; trying again later can help."""
+    """The database does not answer, lets us in no more, or cannot write; trying again later can help."""
 
 
 class NotMigratedError(StoreError):

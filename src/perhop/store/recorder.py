@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from perhop.store.database import Database
-from perhop.store.errors import StoreDownError, is_refused
+from perhop.store.errors import StoreError, is_refused
 from perhop.store.housekeeping import DEAD_AFTER, Instance, close_crashed, forget_old, say_alive
 from perhop.store.models import CallRow
 
@@ -228,8 +228,8 @@ class Recorder:
                     await self._beat(tidy=beats % TIDY_EVERY == 1)
                 self._is_down(None)
                 pause_s = self._retry_s[0]
-            except (StoreDownError, SQLAlchemyError) as error:
-                # The second kind is a mistake of ours, or somebody's who changed the tables. Calls go on all the same.
+            except Exception as error:  # noqa: BLE001 - without this task nothing would be recorded, nor anybody told
+                # What is no StoreDownError is a mistake of ours, or somebody's who changed the tables. Calls go on.
                 self._is_down(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, self._retry_s[1])
@@ -292,7 +292,7 @@ class Recorder:
         else:
             _log.error(
                 "calls cannot be recorded; they go on, and are written down when the database is back",
-                error=str(error).split("\n", 1)[0],
+                error=_told(error),
                 waiting=len(self._waiting),
             )
 
@@ -302,6 +302,13 @@ class Recorder:
         self.figures.dropped += calls
         if not self._waiting:
             self._idle.set()
+
+
+def _told(error: Exception) -> str:
+    """One line for the log; of errors that may repeat what is stored, only their kind."""
+    if isinstance(error, StoreError | SQLAlchemyError):
+        return str(error).split("\n", 1)[0]
+    return type(error).__qualname__
 
 
 def _upsert_statement(db: Database) -> Insert:

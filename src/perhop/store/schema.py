@@ -20,9 +20,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import MetaData, text
-from sqlalchemy.exc import SQLAlchemyError
 
-from perhop.store.errors import NotMigratedError, StoreDownError, StoreError, is_down
+from perhop.store.errors import OF_DRIVERS, NotMigratedError, StoreDownError, StoreError, is_down
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -154,7 +153,7 @@ async def _migrate(db: Database, schema: Schema, move: Callable[[Config, str], N
         if found is not None and not _knows(schema, found):
             raise NotMigratedError(_newer(db, schema, found)) from error
         raise StoreError(f"the migrations of {schema.name} cannot run: {error}") from error
-    except (SQLAlchemyError, OSError) as error:
+    except (*OF_DRIVERS, OSError) as error:
         if is_down(error):
             raise StoreDownError(f"the database {db.url} went away during a migration of {schema.name}") from error
         raise StoreError(f"a migration of {schema.name} failed; nothing was changed: {error}") from error

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from perhop.store import StoreDownError
+from perhop.store import StoreError
 from perhop.workers.sdk import Background, Site
 
 __all__ = ["EVERY_S", "pruning", "utc_now"]
@@ -41,7 +41,7 @@ def pruning(worker: str, prune: Callable[[AsyncSession], Awaitable[int]]) -> Bac
                 while gone:
                     async with site.database.session() as session:
                         gone = await prune(session)
-            except StoreDownError:
+            except StoreError:
                 _log.warning("old rows stay until the database is back", worker=worker)
             await asyncio.sleep(EVERY_S)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import ProgrammingError
 from structlog.contextvars import bound_contextvars, get_contextvars
 from tests.bus.conftest import until
 from tests.store.databases import open_database
@@ -250,6 +251,32 @@ async def test_who_never_answers_is_given_up(tables: Database) -> None:
 
     assert await EffectRecovery(ledger, ask, give_up_s=60.0).sweep() == 1
     assert await states(tables) == {"call_1": "unknown"}
+    await ledger.close()
+
+
+async def test_whatever_goes_wrong_while_it_looks_the_next_look_settles_what_is_open(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = StoreLedger(tables)
+    await ledger.begin(record(1, deadline=1.0, arguments="{}"))
+    asked = asyncio.Event()
+
+    async def ask(_: EffectRecord) -> EffectState:
+        asked.set()
+        return EffectState.DONE
+
+    left_open, failures = ledger.left_open, [ProgrammingError("SELECT", None, Exception()), RuntimeError("a mistake")]
+
+    async def fail_first() -> list[EffectRecord]:
+        if failures:
+            raise failures.pop()
+        return await left_open()
+
+    monkeypatch.setattr(ledger, "left_open", fail_first)
+    recovery = EffectRecovery(ledger, ask, every_s=0.01)
+    recovery.start()
+    await asyncio.wait_for(asked.wait(), 10)
+    await recovery.close()
     await ledger.close()
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from perhop import ToolError, Worker, WorkerContext
-from perhop.store import Database, upgrade
+from perhop.store import Database, StoreDownError, StoreError, upgrade
 from perhop.tools.bus import RemoteError
-from perhop.workers.sdk import Effect, NotSentError, RefusedError, Settled
+from perhop.workers.sdk import Effect, NotSentError, RefusedError, Settled, host
 from perhop.workers.sdk.delivery import Delivery
 from perhop.workers.sdk.dispatch import Dispatcher
 from perhop.workers.sdk.tables import SCHEMA, EffectRow
@@ -59,6 +59,24 @@ def make_worker(send: Send, *, idempotent: bool = True, refuse: bool = False) ->
         return key
 
     return worker, settled
+
+
+def pending(worker: str, *, due_at: datetime) -> EffectRow:
+    now = datetime.now(UTC)
+    return EffectRow(
+        key="k" * 64,
+        worker=worker,
+        channel="sms",
+        tenant="t",
+        call_id="rtc_1",
+        function_call_id="call_1",
+        payload="{}",
+        state="pending",
+        attempts=0,
+        due_at=due_at,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 async def rows(database: Database) -> list[EffectRow]:
@@ -184,6 +202,48 @@ async def test_three_processes_deliver_each_effect_once(database: Database) -> N
     assert set(provider.sent.values()) == {1}
 
 
+@pytest.mark.parametrize("error", [StoreDownError("away"), StoreError("refused"), RuntimeError("a mistake")])
+async def test_whatever_goes_wrong_while_it_looks_the_next_look_finds_what_is_due(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    provider = Provider()
+    worker, settled = make_worker(provider.send)
+    await upgrade(database, SCHEMA)
+    dispatcher = Dispatcher(database, "sender", worker.deliveries, poll_s=0.01)
+    failed = asyncio.Event()
+
+    async def fail(*_: object) -> None:
+        failed.set()
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatcher, "_anything_due", fail)
+        dispatcher.start()
+        await failed.wait()
+    async with database.session() as session:
+        session.add(pending("sender", due_at=datetime.now(UTC)))
+    assert (await next_of(settled)).state == "done"
+    await dispatcher.close()
+
+
+@pytest.mark.parametrize("error", [StoreDownError("away"), StoreError("refused"), RuntimeError("a mistake")])
+async def test_housekeeping_goes_on_whatever_goes_wrong(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    turns: asyncio.Queue[None] = asyncio.Queue()
+
+    async def fail(_: Dispatcher) -> None:
+        turns.put_nowait(None)
+        raise error
+
+    monkeypatch.setattr(host, "_HOUSEKEEPING_S", 0.01)
+    monkeypatch.setattr(Dispatcher, "counts", fail)
+    worker, _ = make_worker(Provider().send)
+    async with running(worker, database=database):
+        for _ in range(3):
+            await asyncio.wait_for(turns.get(), 10)
+
+
 async def test_an_effect_due_later_waits(database: Database) -> None:
     now = datetime.now(UTC)
     clock = [now]
@@ -192,22 +252,7 @@ async def test_an_effect_due_later_waits(database: Database) -> None:
     delivery = Delivery(channel="sms", send=provider.send, idempotent=True)
     dispatcher = Dispatcher(database, "later", {"sms": delivery}, poll_s=0.01, now=lambda: clock[0])
     async with database.session() as session:
-        session.add(
-            EffectRow(
-                key="k" * 64,
-                worker="later",
-                channel="sms",
-                tenant="t",
-                call_id="rtc_1",
-                function_call_id="call_1",
-                payload="{}",
-                state="pending",
-                attempts=0,
-                due_at=now + timedelta(hours=1),
-                created_at=now,
-                updated_at=now,
-            )
-        )
+        session.add(pending("later", due_at=now + timedelta(hours=1)))
     assert await dispatcher._take(10) == []
     clock[0] = now + timedelta(hours=2)
     [effect] = await dispatcher._take(10)

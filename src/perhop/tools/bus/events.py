@@ -17,7 +17,6 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from perhop.store import StoreDownError
 from perhop.tools.bus.base import Bus
@@ -147,7 +146,7 @@ class CallEvents:
             except StoreDownError:
                 done = False
                 self._complain("store down")
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001 - a mistake of whatever kind: events wait, this task does not end
                 done = False
                 self._complain(f"store: {type(error).__name__}")
             if not self._queue:

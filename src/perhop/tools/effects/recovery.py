@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from perhop.store import StoreError
 from perhop.tools.effects.ledger import EffectRecord, EffectState
 from perhop.tools.effects.store import StoreLedger
 
@@ -106,6 +105,6 @@ class EffectRecovery:
                 if loop.time() - tidied >= _TIDY_EVERY_S:
                     await self._ledger.forget(self._now() - KEEP)
                     tidied = loop.time()
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look may do better
                 _log.warning("effects left open not looked at", error=type(error).__name__)
             await asyncio.sleep(self._every_s)

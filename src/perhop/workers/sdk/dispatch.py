@@ -132,6 +132,10 @@ class Dispatcher:
             except StoreDownError:
                 if (times := self._seldom.now("down")) is not None:
                     _log.warning("effects wait for the database", worker=self._worker, times=times)
+            except Exception as error:  # noqa: BLE001 - a mistake of whatever kind: effects wait, this task does not end
+                kind = type(error).__qualname__
+                if (times := self._seldom.now(kind)) is not None:
+                    _log.error("effects wait", worker=self._worker, error=kind, times=times)
             if not taken and not self._stopping:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):

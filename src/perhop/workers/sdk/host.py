@@ -159,6 +159,8 @@ class WorkerHost:
                     self._metrics.effects(self.worker.name, await self._dispatcher.counts())
             except StoreDownError:
                 _log.warning("housekeeping waits for the database", worker=self.worker.name)
+            except Exception as error:  # noqa: BLE001 - a mistake of whatever kind: the next turn may do better
+                _log.error("housekeeping failed", worker=self.worker.name, error=type(error).__qualname__)
             turns += 1
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HOUSEKEEPING_S):

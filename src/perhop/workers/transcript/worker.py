@@ -11,7 +11,7 @@ import structlog
 from pydantic import Field
 
 from perhop.config import Settings
-from perhop.store import Database, StoreDownError
+from perhop.store import Database, StoreError
 from perhop.tools.bus import Consumer
 from perhop.tools.bus.seldom import Seldom
 from perhop.tools.errors import ToolError
@@ -143,7 +143,7 @@ def make_worker(settings: Settings, guard: Guard, *, now: Callable[[], dt.dateti
                 await _prune(
                     site.database, kept, before=now() - dt.timedelta(days=own.keep_days), kept_since=now() - keep
                 )
-            except StoreDownError:
+            except StoreError:
                 _log.warning("old transcripts stay until the database is back")
             await asyncio.sleep(EVERY_S)
 

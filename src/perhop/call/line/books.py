@@ -5,10 +5,11 @@ Kept from what the sessions say, in the order they say it. No I/O, and time is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from perhop.call.history import History
+from perhop.call.line.answers import answer_to
 from perhop.call.line.epoch import Epoch
 from perhop.call.line.journal import Journal
 from perhop.call.line.policy import LinePolicy
@@ -82,6 +83,26 @@ class Books:
         self.journal.manual(self.state.manual)
         epoch.activity.automatic = self.state.automatic
         epoch.activity.transcribing = self.state.transcribing
+
+    def answer(self, event: ClientEvent, epoch: Epoch | None, history: History) -> list[ServerEvent] | None:
+        """What to tell clients because of this event; None when it is a session's to answer.
+
+        Args:
+            epoch: the session in force, if there is one.
+        """
+        if epoch is None and self.journal.is_deleting(event):
+            return None
+        return answer_to(event, epoch, history, self._new_id)
+
+    def unanswered(self, history: History) -> Iterator[ServerEvent]:
+        """What the session that is gone has left unanswered and its successor, to which all items are text, cannot."""
+        for entry in self.journal.replay():
+            if isinstance(entry, tuple):
+                continue
+            answers = self.answer(entry, None, history)
+            if answers is not None:
+                self.journal.settle(entry)
+                yield from answers
 
     def hand_over(self, epoch: Epoch, history: History, now: float, *, moved: bool) -> Mapping[str, Any] | None:
         """Tells a session that comes in force all it has not been told yet.

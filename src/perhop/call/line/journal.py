@@ -138,6 +138,17 @@ class Journal:
             case _:
                 return None
 
+    def settle(self, event: ClientEvent) -> None:
+        """This one was answered otherwise."""
+        self._remove(event)
+
+    def is_deleting(self, event: ClientEvent) -> bool:
+        """Whether the item that an event is about is to be deleted."""
+        item_id = _item_id(event)
+        return item_id is not None and any(
+            isinstance(entry, ConversationItemDelete) and entry.item_id == item_id for entry in self._entries
+        )
+
     def speech_started(self, position: int) -> None:
         """Speech was found, beginning here: from here on everything is kept."""
         self._speech_from = max(position, self._settled)

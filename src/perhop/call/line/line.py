@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -20,7 +20,6 @@ import structlog
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason
 from perhop.call.line.activity import Activity
-from perhop.call.line.answers import answer_to
 from perhop.call.line.books import Books
 from perhop.call.line.epoch import Epoch
 from perhop.call.line.host import LineHost, Replacement
@@ -123,8 +122,8 @@ class ModelLine:
             named = event.item.model_copy(update={"id": self._new_id("item_")})
             event = event.model_copy(update={"item": named})
         current = self._current
-        if current is not None:
-            answers = answer_to(event, current, self._host.history, self._new_id)
+        if self._opened and not self._closed:  # before, there is nothing it could be about
+            answers = self._books.answer(event, current, self._host.history)
             if answers is not None:
                 self._answer(current, answers)
                 return
@@ -238,11 +237,11 @@ class ModelLine:
         elif not in_force:
             self._host.on_model_closed(reason, detail)
 
-    def _answer(self, epoch: Epoch, answers: list[ServerEvent]) -> None:
-        """What the call answers by itself; the session learns what has changed by it."""
+    def _answer(self, epoch: Epoch | None, answers: Iterable[ServerEvent]) -> None:
+        """What the call answers by itself; the session, if there is one, learns what has changed by it."""
         for answer in answers:
             self._host.on_model_event(answer)
-            if isinstance(answer, ConversationItemTruncated):
+            if epoch is not None and isinstance(answer, ConversationItemTruncated):
                 epoch.revise(self._books.conversation(self._host.history))
 
     # -- replacing the session ----------------------------------------------------------------------------------------
@@ -305,6 +304,7 @@ class ModelLine:
                 self._host.on_session_lost()
                 if self._closed:
                     return
+        self._answer(None, self._books.unanswered(self._host.history))
         before, self._kind, self._epoch = self.model, following.kind, following.number
         self._next, self._current = None, following
         moved = before != self.model and why != "start"

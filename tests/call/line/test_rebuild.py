@@ -18,7 +18,7 @@ from perhop.realtime.items import (
 )
 
 
-def told(*items: Item, budget: int = 10_000, audio: dict[str, bytes] | None = None) -> list[Item]:
+def told(*items: Item, budget: int = 10_000, audio: dict[tuple[str, int], bytes] | None = None) -> list[Item]:
     return carried(history(*items), budget=budget, audio=audio or {})
 
 
@@ -61,7 +61,7 @@ def test_spoken_turns_become_words_under_the_same_ids() -> None:
 
 def test_a_turn_without_a_transcript_is_carried_as_audio_or_not_at_all() -> None:
     turn = caller("u", transcript=None)
-    (item,) = told(turn, audio={"u": b"\1\2" * 480})
+    (item,) = told(turn, audio={("u", 0): b"\1\2" * 480})
     assert isinstance(item, MessageItem)
     assert pybase64.b64decode(item.content[0].audio or "") == b"\1\2" * 480
     assert told(turn) == []

@@ -20,6 +20,7 @@ from perhop.realtime.audio import BYTES_PER_MS
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemAdded,
+    ConversationItemCreate,
     InputAudioBufferCleared,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
@@ -157,6 +158,8 @@ class Books:
                 spoken = self.journal.take_spoken()
                 if spoken:
                     self._turn_audio.keep(event.item.id or "", spoken)
+                elif isinstance(answered, ConversationItemCreate):
+                    self._turn_audio.keep_clips(answered.item)
             case _:
                 self._turn_audio.observe(event)
         return answered

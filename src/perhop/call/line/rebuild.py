@@ -35,12 +35,12 @@ SPOKEN_MS_A_CHARACTER = 50
 """Fast speech. A model's words run ahead of its audio, so the share that was heard is taken of at least so long."""
 
 
-def carried(history: History, *, budget: int, audio: Mapping[str, bytes]) -> list[Item]:
+def carried(history: History, *, budget: int, audio: Mapping[tuple[str, int], bytes]) -> list[Item]:
     """The items to create, in conversation order, under the ids they have.
 
     Args:
         budget: tokens, about; the oldest items beyond it are left out, but never instructions of role ``system``.
-        audio: 24 kHz mono s16le of caller turns that have no transcript, by item id.
+        audio: 24 kHz mono s16le of caller turns that have no transcript, by item id and content part.
     """
     items: list[Item] = []
     for item in history.items:
@@ -48,13 +48,16 @@ def carried(history: History, *, budget: int, audio: Mapping[str, bytes]) -> lis
     return _newest(_paired(items), budget)
 
 
-def _carry(item: Item, history: History, audio: Mapping[str, bytes]) -> Sequence[Item]:
+def _carry(item: Item, history: History, audio: Mapping[tuple[str, int], bytes]) -> Sequence[Item]:
     match item:
         case MessageItem(role="assistant"):
             words = _heard(item, history)
             return [_message(item, [ContentPart(type="output_text", text=words)])] if words else []
         case MessageItem():
-            parts = [carry for part in item.content if (carry := _said(part, audio.get(item.id or "")))]
+            item_id = item.id or ""
+            parts = [
+                carry for index, part in enumerate(item.content) if (carry := _said(part, audio.get((item_id, index))))
+            ]
             return [_message(item, parts)] if parts else []
         case FunctionCallItem() if item.status in (None, "completed"):
             return [FunctionCallItem(id=item.id, call_id=item.call_id, name=item.name, arguments=item.arguments)]

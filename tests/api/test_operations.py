@@ -52,16 +52,29 @@ async def test_metrics_count_requests_by_route_and_refusals_by_code(world: World
         ("203.0.113.1", {}, 401),
         ("203.0.113.1", bearer("sk-stats"), 200),
         ("203.0.113.1", bearer("sk-calls"), 403),
+        ("203.0.113.1", bearer("sk-acme"), 403),
+        ("203.0.113.1", bearer("sk-operator"), 200),
         ("127.0.0.1", {"X-Forwarded-For": "203.0.113.1"}, 401),
         ("127.0.0.1", {"Forwarded": "for=203.0.113.1"}, 401),
         ("10.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, 200),
     ],
 )
-async def test_metrics_are_for_this_machine_or_a_key(peer: str, headers: dict[str, str], status: int) -> None:
-    keys = (key("sk-calls"), key("sk-stats", name="stats", scopes=("stats",)))
+async def test_metrics_are_for_this_machine_or_a_key_of_the_house(
+    peer: str, headers: dict[str, str], status: int
+) -> None:
+    """They name the agents and tools of every tenant, with what they cost."""
+    keys = (
+        key("sk-calls"),
+        key("sk-stats", name="stats", scopes=("stats",)),
+        key("sk-acme", name="acme", tenant="acme", scopes=("admin",)),
+        key("sk-operator", name="operator", tenant="acme", scopes=("operator",)),
+    )
     world = build_world(Settings(keys=keys, server=ServerSettings(trusted_proxies=("10.0.0.0/8",))))
     async with world.client(base_url="https://voice.example", peer=peer) as client:
-        assert (await client.get("/metrics", headers=headers)).status_code == status
+        answer = await client.get("/metrics", headers=headers)
+    assert answer.status_code == status
+    if headers == bearer("sk-acme"):
+        assert "'operator', or with 'stats' and the tenant 'default'" in answer.json()["error"]["message"]
 
 
 async def test_the_first_page_is_the_demo(world: World) -> None:

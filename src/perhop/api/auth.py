@@ -20,6 +20,9 @@ __all__ = ["Authenticator", "Principal", "bearer_of", "call_not_found", "hash_ke
 _SUBPROTOCOL = "openai-insecure-api-key."
 _EVERYTHING: frozenset[Scope] = frozenset({"calls", "tokens", "stats", "admin", "operator"})
 
+HOUSE = "default"
+"""The tenant of whoever runs the installation; keys that name none are theirs."""
+
 
 def new_key() -> str:
     """A fresh API key of 256 random bits."""
@@ -62,12 +65,26 @@ class Principal:
                 f"This needs the scope {scope!r}, which the key {self.name!r} does not have.",
             )
 
+    def require_house(self, scope: Scope) -> None:
+        """Raises ApiError (403) unless the scope is covered for what all tenants share: the house's own, or any key
+        with ``operator``."""
+        if "operator" in self.scopes:
+            return
+        self.require(scope)
+        if self.tenant != HOUSE:
+            raise ApiError(
+                403,
+                "insufficient_scope",
+                f"This is about all tenants: it needs a key with the scope 'operator', or with {scope!r} and the "
+                f"tenant {HOUSE!r}. Your own calls are at /api/calls and /api/calls/history.",
+            )
+
     def sees(self, tenant: str) -> bool:
         """Whether calls of this tenant are this principal's business."""
         return tenant == self.tenant or "operator" in self.scopes
 
 
-_LOCAL = Principal(name="local", tenant="default", scopes=_EVERYTHING)
+_LOCAL = Principal(name="local", tenant=HOUSE, scopes=_EVERYTHING)
 
 
 class Authenticator:
@@ -130,14 +147,14 @@ class Authenticator:
         Raises:
             ApiError: 401 without a key, 403 without the scope.
         """
-        bearer = bearer_of(connection)
-        if bearer is not None and bearer.startswith(PREFIX):
-            self._secrets.find(bearer)
-            raise ApiError(403, "insufficient_scope", "A client secret opens calls only; this needs an API key.")
-        principal = self.find_key(bearer)
-        if principal is None:
-            raise _unauthorised(missing=not bearer)
+        principal = self._of_key(connection)
         principal.require(scope)
+        return principal
+
+    def require_house(self, connection: HTTPConnection, scope: Scope) -> Principal:
+        """Like :meth:`require`, for what all tenants share; see :meth:`Principal.require_house`."""
+        principal = self._of_key(connection)
+        principal.require_house(scope)
         return principal
 
     def require_call(
@@ -170,6 +187,16 @@ class Authenticator:
         if tenant is None or not principal.sees(tenant):
             raise call_not_found(call_id, code=code)
         return True
+
+    def _of_key(self, connection: HTTPConnection) -> Principal:
+        bearer = bearer_of(connection)
+        if bearer is not None and bearer.startswith(PREFIX):
+            self._secrets.find(bearer)
+            raise ApiError(403, "insufficient_scope", "A client secret opens calls only; this needs an API key.")
+        principal = self.find_key(bearer)
+        if principal is None:
+            raise _unauthorised(missing=not bearer)
+        return principal
 
 
 def bearer_of(connection: HTTPConnection) -> str | None:

@@ -57,12 +57,13 @@ async def readyz(response: Response, services: Use) -> Readiness:
     },
 )
 async def metrics(request: Request, services: Use) -> Response:
-    """Open to this machine; from elsewhere it needs a key with the scope ``stats``."""
+    """Open to this machine; from elsewhere it needs a key with the scope ``operator``, or with ``stats`` and the tenant
+    ``default``: the figures are those of all tenants."""
     forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     address = client_address(request, services.settings.server.trusted_proxies)
     peer = request.client.host if request.client is not None else ""
     # A proxy on this machine that is not trusted hides who asks: then nobody counts as local.
     hidden = forwarded and address == peer
     if hidden or not is_loopback_host(f"[{address}]" if ":" in address else address):
-        services.auth.require(request, "stats")
+        services.auth.require_house(request, "stats")
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)

@@ -14,6 +14,7 @@ EXAMPLES = """\
 [bold]Examples[/]\n
 [cyan]perhop keys new backend[/]  a key that starts calls and mints client secrets\n
 [cyan]perhop keys new grafana --scope stats[/]  one that reads calls and metrics only\n
+[cyan]perhop keys new acme-desk --scope stats --tenant acme[/]  one that reads the calls of a tenant; no metrics\n
 [cyan]perhop keys new shop --tenant acme --agent oneroof[/]  one whose calls go to an agent by default
 """
 

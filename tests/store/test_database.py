@@ -179,12 +179,25 @@ async def test_a_server_that_never_let_us_in_is_a_mistake_in_the_settings(postgr
     assert not isinstance(caught.value, StoreDownError)
 
 
-async def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
-    url = SecretStr("postgresql://me:hunter2@127.0.0.1:1/perhop")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@127.0.0.1:1/perhop",
+        "postgresql://127.0.0.1:1/perhop?user=me&password=hunter2",
+        "postgresql:///perhop?host=127.0.0.1&port=1&user=me&passfile=hunter2",
+    ],
+)
+async def test_a_server_that_is_not_there_is_named_without_its_password(url: str) -> None:
     with pytest.raises(StoreDownError, match="does not answer") as caught:
-        await Database.open(StoreSettings(url=url))
+        await Database.open(StoreSettings(url=SecretStr(url)))
     assert "hunter2" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
+
+
+async def test_an_unwritten_at_in_a_password_is_explained_without_showing_it() -> None:
+    with pytest.raises(StoreError, match="%40") as caught:
+        await Database.open(StoreSettings(url=SecretStr("postgresql://me:hun@ter2@127.0.0.1:1/perhop")))
+    assert "ter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "perhop.db", "sqlite://", "sqlite:///:memory:", "postgresql:x"])

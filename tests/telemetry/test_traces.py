@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from pydantic import ValidationError
 
 from perhop.config import TelemetrySettings
 from perhop.telemetry.traces import Traces
@@ -79,6 +80,12 @@ async def test_a_collector_that_points_elsewhere_does_not_pass_the_key_on(collec
         thread.join()
     assert len(pointing.requests) == 1
     assert collector.requests == []
+
+
+@pytest.mark.parametrize("secret", ["http://me:hunter2@127.0.0.1/", "http://127.0.0.1/v1/traces?api-key=hunter2"])
+def test_an_address_that_holds_a_secret_is_refused_for_it_would_be_logged(secret: str) -> None:
+    with pytest.raises(ValidationError, match="otlp_headers"):
+        settings(secret)
 
 
 async def test_of_a_sample_of_nothing_nothing_is_sent(collector: Collector) -> None:

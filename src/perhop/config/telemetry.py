@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 
 from perhop.config.table import Table
 
@@ -21,7 +21,7 @@ class TelemetrySettings(Table):
         service_name: what this process is called there.
         sample: share of calls that are traced, 0 to 1; a call is traced whole or not at all.
         queue: spans that may wait to be sent; beyond it they are dropped.
-        timeout_s: of one request to the collector, and of the last one when the process ends.
+        timeout_s: of one request to the collector, and of all that are left when the process ends.
     """
 
     otlp_url: HttpUrl | None = None
@@ -30,3 +30,11 @@ class TelemetrySettings(Table):
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
     queue: Annotated[int, Field(ge=64, le=65_536)] = 2048
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+    @field_validator("otlp_url")
+    @classmethod
+    def _holds_no_secret(cls, url: HttpUrl | None) -> HttpUrl | None:
+        # The exporter's complaints repeat it.
+        if url is not None and (url.username or url.password or url.query or url.fragment):
+            raise ValueError("must have no user, query or fragment; keys belong into 'otlp_headers'")
+        return url

@@ -27,6 +27,9 @@ DEFAULT_FILE = "perhop.db"
 
 Dialect = Literal["sqlite", "postgresql"]
 
+_SHOWN = {"host", "port", "user", "database", "ssl", "sslmode"}
+"""Parameters of an address that are no secrets; passwords come by more names than one can list."""
+
 
 class Database:
     """A database in use; make one with :meth:`open`.
@@ -71,8 +74,9 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The address, without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The address, without its password; of its parameters only those that say where and who."""
+        others = set(self._url.query) - _SHOWN
+        return self._url.difference_update_query(others).render_as_string(hide_password=True)
 
     @property
     def dialect(self) -> Dialect:
@@ -224,6 +228,9 @@ def _url(settings: StoreSettings, data: Path) -> URL:
         except (ArgumentError, ValueError):
             # The reason would repeat the URL, password included.
             raise StoreError("store.url is no address; one looks like postgresql://user:password@host/name") from None
+        if "@" in (url.host or ""):
+            # The rest of a password would be shown as part of the host.
+            raise StoreError("store.url has an @ too many; in a password it is written %40")
     if url.get_backend_name() == "sqlite" and url.database:
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)

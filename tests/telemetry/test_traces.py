@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from perhop.config import TelemetrySettings
 from perhop.telemetry.traces import Traces
@@ -93,6 +96,29 @@ async def test_of_a_sample_of_nothing_nothing_is_sent(collector: Collector) -> N
     traces.tracer.start_span("call").end()
     await traces.close()
     assert collector.requests == []
+
+
+async def test_all_that_waits_is_sent_at_the_end(collector: Collector) -> None:
+    traces = Traces(settings(collector.url), version="9.9")
+    for _ in range(1_500):
+        traces.tracer.start_span("call").end()
+    await traces.close()
+    sent = [ExportTraceServiceRequest.FromString(body) for _, body in collector.requests]
+    assert sum(len(scope.spans) for one in sent for given in one.resource_spans for scope in given.scope_spans) == 1_500
+
+
+async def test_a_collector_that_hangs_holds_up_the_end_once_and_not_for_every_batch() -> None:
+    others = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as hanging, capture_logs() as logs:
+        url = f"http://127.0.0.1:{hanging.getsockname()[1]}/v1/traces"
+        traces = Traces(settings(url, timeout_s=1), version="9.9")
+        for _ in range(2_048):
+            traces.tracer.start_span("call").end()
+        began = time.monotonic()
+        await traces.close()
+        assert time.monotonic() - began < 2.5
+    assert all(thread.daemon for thread in set(threading.enumerate()) - others), "the process could not end"
+    assert [log["event"] for log in logs] == ["the last spans were not sent: the collector takes too long"]
 
 
 async def test_a_collector_that_is_away_holds_up_the_end_no_longer_than_agreed() -> None:

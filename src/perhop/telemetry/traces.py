@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 
+import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
@@ -14,6 +17,8 @@ from opentelemetry.trace import Tracer
 from perhop.config import TelemetrySettings
 
 __all__ = ["Traces"]
+
+_log = structlog.get_logger(__name__)
 
 _MAX_EVENTS = 1_000
 """Of one span; a call that has more errors than that shows the last ones."""
@@ -35,6 +40,7 @@ class Traces:
                 timeout=settings.timeout_s,
             )
         self._timeout_s = settings.timeout_s
+        self._exporter = exporter
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(settings.sample)),
             resource=Resource.create({SERVICE_NAME: settings.service_name, SERVICE_VERSION: version}),
@@ -57,6 +63,20 @@ class Traces:
         return self._provider.get_tracer("perhop")
 
     async def close(self) -> None:
-        """Sends what waits, for as long as one request may take."""
-        await asyncio.to_thread(self._provider.force_flush, int(self._timeout_s * 1e3))
-        await asyncio.to_thread(self._provider.shutdown)
+        """Sends what waits, all of it for as long as one request may take; what is left then is dropped."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # the loop ended meanwhile: nobody waits
+                loop.call_soon_threadsafe(over.set)
+
+        # It takes the time of a request for each batch, whatever it is told. A thread of asyncio's would be waited for
+        # at the end of the process; this one is not.
+        threading.Thread(target=send, name="last spans", daemon=True).start()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await over.wait()
+        except TimeoutError:
+            _log.warning("the last spans were not sent: the collector takes too long", seconds=self._timeout_s)
+            self._exporter.shutdown()  # no further batch is begun

@@ -46,6 +46,7 @@ class FarModel:
     Attributes:
         refusals: of the next attempts to attach, each whether it is for good.
         refuses_offers: with this, instead of an answer.
+        hangs: no attempt to attach comes to anything.
         hung_up: ids it was told to end.
         heard: events of the session, as its caller gets them.
         sent: events that came over a sideband.
@@ -59,6 +60,7 @@ class FarModel:
         self.refusals: list[bool] = []
         self.refuses_offers: Exception | None = None
         self.refuses = False
+        self.hangs = False
         self.attached = 0
         self.hung_up: list[str] = []
         self.heard: list[ServerEvent] = []
@@ -154,7 +156,7 @@ class Sideband:
 
     def _begin(self) -> None:
         far = self.far
-        if self.sink is None:
+        if self.sink is None or far.hangs:
             return
         if far.refuses or far.refusals:
             fatal = far.refusals.pop(0) if far.refusals else False

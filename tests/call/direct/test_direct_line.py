@@ -79,6 +79,35 @@ def test_a_call_that_cannot_be_heard_is_none() -> None:
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize("refusals", [[], [False, True]], ids=["the first attempt", "a further one"])
+def test_a_sideband_that_hangs_is_waited_for_no_longer_than_one_that_is_refused(refusals: list[bool]) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        desk = DirectCall(in_turn([say("Hello.")]))
+        desk.far.refusals, desk.far.hangs = refusals, not refusals
+        loop.call_later(0.1, setattr, desk.far, "hangs", True)
+        began = loop.time()
+        with pytest.raises(PerhopError):
+            await desk.line.answer()
+        assert loop.time() - began == pytest.approx(8.05)  # the answer to the offer took 0.05
+        assert desk.call.ended is EndReason.MODEL_FAILED
+        assert desk.far.hung_up == ["rtc_far"]
+
+    run_virtual(scenario())
+
+
+def test_the_time_to_be_heard_does_not_count_once_it_was() -> None:
+    async def scenario() -> None:
+        desk = await DirectCall(in_turn([say("Hello.")])).answered()
+        desk.far.hangs = True
+        desk.far.cut()
+        await asyncio.sleep(10)
+        assert desk.call.ended is None
+        desk.call.hang_up(EndReason.API_HANGUP)
+
+    run_virtual(scenario())
+
+
 def test_a_refused_offer_is_told_and_ends_the_call() -> None:
     async def scenario() -> None:
         desk = DirectCall(in_turn([say("Hello.")]))

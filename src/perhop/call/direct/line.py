@@ -132,6 +132,7 @@ class DirectLine:
         self._lost_at = 0.0
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._held: deque[ClientEvent] = deque()
         self._ledger = Ledger(new_id)
         self._catching_up: CatchUp | None = None
@@ -275,7 +276,12 @@ class DirectLine:
             self._upstream.hang_up(given.call_id)
             return
         self._lost_at = self._clock()
+        # An attempt may hang for longer than the caller is to wait.
+        self._deadline = asyncio.get_running_loop().call_later(self._limits.attach_s, self._unheard)
         self._attach()
+
+    def _unheard(self) -> None:
+        self._end(EndReason.MODEL_FAILED, "sideband: no answer in time")
 
     def _posted(self, task: asyncio.Task[None]) -> None:
         """A fault of ours leaves nobody waiting."""
@@ -297,6 +303,7 @@ class DirectLine:
         self._heard = True
         if not self._announced:
             self._announced = True
+            self._stop_the_clock()
             self._host.on_model_event(event)
             if not self._answer.done():
                 self._answer.set_result(self._given.sdp)
@@ -360,6 +367,7 @@ class DirectLine:
             return
         self._closed = True
         self._disarm()
+        self._stop_the_clock()
         self._held.clear()
         if hang_up and self._given is not None:
             self._upstream.hang_up(self._given.call_id)
@@ -369,6 +377,12 @@ class DirectLine:
         if not self._answer.done():
             self._answer.set_exception(PerhopError(f"the call is over before it was answered ({reason})"))
             self._answer.exception()
+
+    def _stop_the_clock(self) -> None:
+        """The time for the first sideband to be heard counts no more."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _disarm(self) -> None:
         if self._timer is not None:

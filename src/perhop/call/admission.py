@@ -74,6 +74,7 @@ class Admission:
 
     def _handle(self, event: ClientEvent, reply: Reply, *, trusted: bool) -> None:
         event = self._session.audio.to_model(event)
+        self._boundary.admit(event)
         match event:
             case SessionUpdate():
                 self._boundary.to_model(self._session.asked(event))

@@ -61,6 +61,14 @@ class Boundary:
         """Model sessions open now."""
         return self._model.sessions
 
+    def admit(self, event: ClientEvent) -> None:
+        """Comes before :meth:`to_model` with an event of a client's.
+
+        Raises:
+            ProtocolError: too much waits for the model already.
+        """
+        self._model.admit(event)
+
     def to_model(self, event: ClientEvent) -> None:
         """Sends one event to the model."""
         self._model.send(event)

@@ -18,6 +18,7 @@ _CODES = frozenset(
         "cannot_update_voice",
         "conversation_already_has_active_response",
         "engine_overloaded",
+        "event_backlog_exceeded",
         "input_audio_backlog_exceeded",
         "input_audio_buffer_commit_empty",
         "input_audio_buffer_full",

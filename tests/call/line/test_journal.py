@@ -173,6 +173,14 @@ def test_unanswered_events_are_bounded() -> None:
     assert events(kept)[0].event_id == "3"
 
 
+def test_in_a_gap_nothing_is_forgotten_for_nobody_has_got_it_yet() -> None:
+    kept = journal()
+    kept.gap(True)
+    for number in range(MAX_EVENTS + 3):
+        kept.told(ConversationItemCreate(event_id=str(number), item=item(f"i{number}")))
+    assert len(events(kept)) == MAX_EVENTS + 3, "what clients may add is limited before"
+
+
 class Bookkeeping(RuleBasedStateMachine):
     """Whatever happens, what is kept is one unbroken stretch up to now, and never what was settled."""
 

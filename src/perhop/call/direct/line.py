@@ -24,6 +24,7 @@ from perhop.call.direct.ledger import Ledger
 from perhop.call.direct.upstream import DirectAnswer, DirectUpstream
 from perhop.call.legs import EndReason, ModelLeg
 from perhop.call.line import LineHost, LinePolicy, Rejoin
+from perhop.call.line.room import Room
 from perhop.errors import PerhopError
 from perhop.realtime.audio import AudioChunk
 from perhop.realtime.events import (
@@ -58,7 +59,7 @@ class DirectLimits:
     Attributes:
         attach_s: until the first sideband is heard; a call that is not is none.
         catch_up_s: how long the model may take to say what happened meanwhile.
-        held: client events that wait for the sideband; further ones are dropped.
+        held: client events that wait for the sideband; further ones are refused.
     """
 
     attach_s: float = 8.0
@@ -134,6 +135,7 @@ class DirectLine:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._held: deque[ClientEvent] = deque()
+        self._room = Room(self._limits.held)
         self._ledger = Ledger(new_id)
         self._catching_up: CatchUp | None = None
         self._told_no_audio = False
@@ -170,6 +172,15 @@ class DirectLine:
         self._session = session
         self._posting = asyncio.get_running_loop().create_task(self._post(), name="offer to the model")
         self._posting.add_done_callback(self._posted)
+
+    def admit(self, event: ClientEvent) -> None:
+        """Comes before the event of a client is sent: it may have to wait for the sideband.
+
+        Raises:
+            ProtocolError: too much waits for it.
+        """
+        if not self._in_touch and not isinstance(event, InputAudioBufferAppend):
+            self._room.take(event)
 
     def send(self, event: ClientEvent) -> None:
         """Sends one client event; while the sideband is away it waits. Audio is the caller's own business."""
@@ -337,17 +348,20 @@ class DirectLine:
         """Ids of the items that were heard of."""
         return {item.id for item in self._host.history.items if item.id}
 
+    @property
+    def _in_touch(self) -> bool:
+        return self._heard and self._catching_up is None
+
     def _tell(self, event: ClientEvent) -> None:
-        if self._heard and self._catching_up is None:
+        if self._in_touch:
             self._send_now(event)
         elif self._announced and isinstance(event, ResponseCreate) and not _out_of_band(event):
             pass  # asked for again once the session is heard, unless it was answered meanwhile
-        elif len(self._held) < self._limits.held:
-            self._held.append(event)
         else:
-            _log.warning("an event for a model that cannot be heard was dropped", type=event.type)
+            self._held.append(event)
 
     def _release(self) -> None:
+        self._room.begin()
         while self._held:
             self._send_now(self._held.popleft())
 

@@ -11,9 +11,10 @@ from typing import Any
 from perhop.call.history import History
 from perhop.call.line.answers import answer_to
 from perhop.call.line.epoch import Epoch
-from perhop.call.line.journal import Journal
+from perhop.call.line.journal import ANSWERED, MAX_EVENTS, Journal
 from perhop.call.line.policy import LinePolicy
 from perhop.call.line.rebuild import carried
+from perhop.call.line.room import Room
 from perhop.call.line.session_state import SessionState
 from perhop.call.line.turn_audio import TurnAudio
 from perhop.realtime.audio import BYTES_PER_MS
@@ -56,6 +57,7 @@ class Books:
         self.journal = Journal(keep=keep, tail_s=policy.tail_s, max_s=policy.gap_audio_s)
         self.speech_again_until: float | None = None
         self._turn_audio = TurnAudio()
+        self._room = Room(MAX_EVENTS)
         self._policy = policy
         self._new_id = new_id
 
@@ -85,6 +87,15 @@ class Books:
         epoch.activity.automatic = self.state.automatic
         epoch.activity.transcribing = self.state.transcribing
 
+    def admit(self, event: ClientEvent) -> None:
+        """Finds room for what a client says while there is no session.
+
+        Raises:
+            ProtocolError: there is none.
+        """
+        if isinstance(event, ANSWERED):
+            self._room.take(event)
+
     def answer(self, event: ClientEvent, epoch: Epoch | None, history: History) -> list[ServerEvent] | None:
         """What to tell clients because of this event; None when it is a session's to answer.
 
@@ -97,12 +108,10 @@ class Books:
 
     def unanswered(self, history: History) -> Iterator[ServerEvent]:
         """What the session that is gone has left unanswered and its successor, to which all items are text, cannot."""
-        for entry in self.journal.replay():
-            if isinstance(entry, tuple):
-                continue
-            answers = self.answer(entry, None, history)
+        for event in self.journal.events():
+            answers = self.answer(event, None, history)
             if answers is not None:
-                self.journal.settle(entry)
+                self.journal.settle(event)
                 yield from answers
 
     def hand_over(self, epoch: Epoch, history: History, now: float, *, moved: bool) -> Mapping[str, Any] | None:
@@ -135,6 +144,7 @@ class Books:
         """There is no session any more."""
         self.speech_again_until = None
         self.journal.gap(True)
+        self._room.begin(self.journal.events())
 
     def speech_missing(self, now: float) -> ServerEvent | None:
         """What to tell the call when speech that was told again was not found in time."""

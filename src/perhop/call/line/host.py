@@ -98,6 +98,13 @@ class Line(Protocol):
     def start(self, host: LineHost, session: SessionConfig) -> None:
         """Opens the first session with this configuration."""
 
+    def admit(self, event: ClientEvent) -> None:
+        """Comes before the event of a client is sent.
+
+        Raises:
+            ProtocolError: too much waits for a session already. What Perhop itself sends need not ask.
+        """
+
     def send(self, event: ClientEvent) -> None:
         """Sends one client event, in order."""
 

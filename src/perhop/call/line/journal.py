@@ -31,10 +31,22 @@ from perhop.realtime.events import (
     SessionUpdated,
 )
 
-__all__ = ["MAX_EVENTS", "Journal"]
+__all__ = ["ANSWERED", "MAX_EVENTS", "Journal"]
 
 MAX_EVENTS = 512
 """Unanswered events kept; beyond it the oldest is forgotten."""
+
+ANSWERED = (
+    SessionUpdate,
+    ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemTruncate,
+    ConversationItemRetrieve,
+    InputAudioBufferCommit,
+    InputAudioBufferClear,
+    ResponseCreate,
+)
+"""Events that a model answers; a further session is told no others."""
 
 
 class Journal:
@@ -82,25 +94,13 @@ class Journal:
 
     def told(self, event: ClientEvent) -> None:
         """An event went to the model, or would have; those that nothing answers are not kept."""
-        match event:
-            case ResponseCreate(response=params) if params is None or params.conversation != "none":
-                return  # the coordinator keeps those
-            case (
-                SessionUpdate()
-                | ConversationItemCreate()
-                | ConversationItemDelete()
-                | ConversationItemTruncate()
-                | ConversationItemRetrieve()
-                | InputAudioBufferCommit()
-                | InputAudioBufferClear()
-                | ResponseCreate()
-            ):
-                pass
-            case _:
-                return
+        if not isinstance(event, ANSWERED):
+            return
+        if isinstance(event, ResponseCreate) and (event.response is None or event.response.conversation != "none"):
+            return  # the coordinator keeps those
         self._entries.append(event)
         self._events += 1
-        if self._events > MAX_EVENTS:
+        if self._events > MAX_EVENTS and not self._gap:  # in a gap nobody has got it yet, and clients are refused more
             self._remove(next(entry for entry in self._entries if not isinstance(entry, tuple)))
 
     # -- what the model answers ---------------------------------------------------------------------------------------
@@ -200,6 +200,10 @@ class Journal:
     def replay(self) -> Iterator[tuple[int, bytes] | ClientEvent]:
         """All of it in order: audio with its position, events as they were."""
         return iter(list(self._entries))
+
+    def events(self) -> list[ClientEvent]:
+        """Those that wait for their answer, in order."""
+        return [entry for entry in self._entries if not isinstance(entry, tuple)]
 
     def clear_audio(self) -> None:
         """The caller is away; what was said before is over, but for turns that the caller ended by hand."""

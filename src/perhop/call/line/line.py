@@ -115,6 +115,15 @@ class ModelLine:
         self._kind = kind
         epoch.open()
 
+    def admit(self, event: ClientEvent) -> None:
+        """Comes before the event of a client is sent: it may have to wait for a session.
+
+        Raises:
+            ProtocolError: too much waits for one.
+        """
+        if self._current is None:
+            self._books.admit(event)
+
     def send(self, event: ClientEvent) -> None:
         """Sends one client event, in order. Without a session it waits for one, if it still makes sense then."""
         if isinstance(event, ConversationItemCreate) and event.item.id is None:

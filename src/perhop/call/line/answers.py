@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from perhop.call.history import History
 from perhop.call.line.epoch import Epoch
+from perhop.call.line.rebuild import short
 from perhop.realtime.events import (
     ClientEvent,
     ConversationItemRetrieve,
@@ -39,7 +40,7 @@ def answer_to(event: ClientEvent, epoch: Epoch | None, history: History, new_id:
                 audio_end_ms=event.audio_end_ms,
             )
             return [truncated]
-        case ConversationItemRetrieve() if epoch is None or event.item_id in epoch.rebuilt:
+        case ConversationItemRetrieve() if epoch is None or short(event.item_id) in epoch.rebuilt:
             item = history.get(event.item_id)
             return [ConversationItemRetrieved(event_id=new_id("event_"), item=item)] if item is not None else None
         case ResponseCancel() if event.response_id is not None and epoch is not None:
@@ -52,6 +53,6 @@ def answer_to(event: ClientEvent, epoch: Epoch | None, history: History, new_id:
 def _has_audio(event: ConversationItemTruncate, epoch: Epoch | None, history: History) -> bool:
     """Whether this is to cut audio that the call knows of; what would be wrong the next session refuses."""
     if epoch is not None:
-        return event.item_id in epoch.rebuilt
+        return short(event.item_id) in epoch.rebuilt
     received_ms = history.received_ms(event.item_id)
     return history.get(event.item_id) is not None and 0 < received_ms >= event.audio_end_ms

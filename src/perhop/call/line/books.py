@@ -133,7 +133,7 @@ class Books:
             if isinstance(entry, tuple):
                 epoch.leg.append(entry[1])
             else:
-                epoch.leg.send(entry)
+                epoch.send(entry)
         self.journal.gap(False)
         self.detection_changed(epoch)
         if speech_is_open:

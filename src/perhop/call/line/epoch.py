@@ -13,6 +13,7 @@ from perhop.call.history import MAX_ITEMS
 from perhop.call.kinds import ModelKind
 from perhop.call.legs import EndReason, ModelLeg
 from perhop.call.line.activity import Activity
+from perhop.call.line.names import Names
 from perhop.call.line.settling import Settling
 from perhop.realtime.audio import BYTES_PER_MS, AudioChunk
 from perhop.realtime.events import (
@@ -83,6 +84,7 @@ class Epoch:
         offset: position in the caller's audio at which this session's audio begins, bytes.
         ready: the session exists and can be told things.
         rebuilt: items made here out of the call's history; they are text, whatever they once were.
+        names: what it calls things by.
     """
 
     number: int
@@ -99,6 +101,7 @@ class Epoch:
     session: Mapping[str, Any] = field(default_factory=dict)
     rebuilt: dict[str, Item] = field(default_factory=dict)
     leg: ModelLeg = field(init=False)
+    names: Names = field(init=False)
     _retired: bool = False
     _settling: Settling | None = None
     _own: dict[str, set[_Answer]] = field(default_factory=dict)
@@ -106,6 +109,7 @@ class Epoch:
 
     def __post_init__(self) -> None:
         self.leg = self.kind.open()
+        self.names = Names(self.rebuilt)
 
     # -- from the leg -------------------------------------------------------------------------------------------------
 
@@ -115,7 +119,7 @@ class Epoch:
             if self._settling is not None:
                 self._settling.observe(event)
         elif not self._answers_us(event):
-            self.sink.on_epoch_event(self, event)
+            self.sink.on_epoch_event(self, self.names.to_call(event))
 
     def on_model_audio(self, chunk: AudioChunk) -> None:
         """Model audio; none is heard once the session was left."""
@@ -166,6 +170,10 @@ class Epoch:
     def open(self) -> None:
         """Asks for the session."""
         self.leg.start(self, self.config)
+
+    def send(self, event: ClientEvent) -> None:
+        """Sends what the call says."""
+        self.leg.send(self.names.to_session(event))
 
     def retire(self, *, settle: bool = False) -> None:
         """The session is not needed any more, and not heard any more.

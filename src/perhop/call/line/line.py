@@ -138,7 +138,7 @@ class ModelLine:
                 return
         self._journal.told(event)
         if current is not None:
-            current.leg.send(event)
+            current.send(event)
 
     def append(self, pcm: bytes) -> None:
         """Caller audio, 24 kHz mono s16le; the hot path."""

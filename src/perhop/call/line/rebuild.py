@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import cast
 
 import pybase64
@@ -24,7 +25,7 @@ from perhop.realtime.items import (
     MessageItem,
 )
 
-__all__ = ["carried"]
+__all__ = ["carried", "short"]
 
 CHARACTERS_A_TOKEN = 4
 TOKENS_AN_ITEM = 8
@@ -36,7 +37,7 @@ SPOKEN_MS_A_CHARACTER = 50
 
 
 def carried(history: History, *, budget: int, audio: Mapping[tuple[str, int], bytes]) -> list[Item]:
-    """The items to create, in conversation order, under the ids they have.
+    """The items to create, in conversation order, under the ids they have, or :func:`short` ones.
 
     Args:
         budget: tokens, about; the oldest items beyond it are left out, but never instructions of role ``system``.
@@ -45,7 +46,21 @@ def carried(history: History, *, budget: int, audio: Mapping[tuple[str, int], by
     items: list[Item] = []
     for item in history.items:
         items += _carry(item, history, audio)
-    return _newest(_paired(items), budget)
+    return [_named(item) for item in _newest(_paired(items), budget)]
+
+
+def short(name: str) -> str:
+    """The name of an item or function call as every model takes it, always the same one; most are short already."""
+    return name if len(name) <= ITEM_ID_MAX else f"long_{sha256(name.encode()).hexdigest()[:24]}"
+
+
+def _named(item: Item) -> Item:
+    names = {"id": item.id}
+    if isinstance(item, FunctionCallItem | FunctionCallOutputItem):
+        names["call_id"] = item.call_id
+    if all(name is None or len(name) <= ITEM_ID_MAX for name in names.values()):
+        return item
+    return item.model_copy(update={key: short(name) for key, name in names.items() if name is not None})
 
 
 def _carry(item: Item, history: History, audio: Mapping[tuple[str, int], bytes]) -> Sequence[Item]:
@@ -65,11 +80,11 @@ def _carry(item: Item, history: History, audio: Mapping[tuple[str, int], bytes])
             return [FunctionCallOutputItem(id=item.id, call_id=item.call_id, output=item.output)]
         case McpCallItem():
             # Whichever server ran it: to the model it was a function with an outcome.
-            call_id = (item.id or "")[:ITEM_ID_MAX]
+            call_id = item.id or ""
             outcome = item.output if item.output is not None else '{"error":"the tool failed"}'
             return [
                 FunctionCallItem(id=item.id, call_id=call_id, name=item.name, arguments=item.arguments),
-                FunctionCallOutputItem(id=f"{call_id[: ITEM_ID_MAX - 2]}_o", call_id=call_id, output=outcome),
+                FunctionCallOutputItem(id=f"{call_id}_o", call_id=call_id, output=outcome),
             ]
         case _:
             return []

@@ -312,6 +312,18 @@ class TestToTheClient:
 
         on_a_line(test)
 
+    def test_who_interrupts_hears_what_comes_next_at_once(self) -> None:
+        async def test(line: Line) -> None:
+            line.leg.play(chunk(60_000))
+            await asyncio.sleep(0.4)
+            line.leg.stopped("item_1", 350)
+            line.leg.play(chunk(1000, "item_2"))
+            await asyncio.sleep(0.4)
+            assert line.leg.position("item_1") == Position(60_000, 350)
+            assert line.leg.position("item_2") == Position(1000, 400)
+
+        on_a_line(test)
+
     def test_clearing_drops_the_audio_that_was_not_written_and_no_event(self) -> None:
         async def test(line: Line) -> None:
             line.wire.reads.clear()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from tests.api.helpers import LOCAL, OFFER, SDP, build_world, key
 
-from perhop.api.addresses import client_address, is_loopback_host, is_loopback_origin, own_origin
+from perhop.api.addresses import client_address, is_loopback_host, is_loopback_origin, own_origin, whose_network
 from perhop.config import ServerSettings, Settings
 
 
@@ -162,3 +162,11 @@ def test_no_forwarded_header_breaks_the_reading_of_it(text: str) -> None:
 def test_our_own_origin_is_what_the_client_sees() -> None:
     assert own_origin(request("10.0.0.1", host="a.example", x_forwarded_proto="https"), TRUSTED) == "https://a.example"
     assert own_origin(request("6.6.6.6", host="a.example", x_forwarded_proto="https"), TRUSTED) == "http://a.example"
+
+
+def test_limits_by_address_take_an_ipv6_subscriber_for_one() -> None:
+    assert len({whose_network(f"2001:db8:1:2::{number:x}") for number in range(1, 100)}) == 1
+    assert whose_network("2001:db8:1:2::1") != whose_network("2001:db8:1:3::1")
+    assert whose_network("192.0.2.1") != whose_network("192.0.2.2")
+    assert whose_network("::ffff:192.0.2.1") != whose_network("::ffff:192.0.2.2")
+    assert whose_network("testclient") == "testclient"

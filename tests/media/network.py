@@ -74,6 +74,12 @@ class Listener:
     handed: list[tuple[float, int]] = field(default_factory=list)  # (when, samples so far)
     now: float = 0.0
 
+    def sign_of_life(self) -> int:
+        """The peer is heard now, by something else than audio; returns the samples that gives."""
+        pcm = self.receiver.on_sign_of_life(self.now)
+        self._take(pcm, self.now)
+        return len(pcm) // 2
+
     def wait(self, until: float) -> None:
         """Lets time go by; timers fire when they are due."""
         while (deadline := self.receiver.next_deadline()) is not None and deadline <= until:

@@ -46,7 +46,7 @@ def test_a_good_check_connects_and_is_answered_with_where_it_came_from(ice: IceL
     answer = StunMessage.parse(reply.datagram)
     assert answer.verify(LOCAL.password.encode())
     assert answer.mapped_address() == ("192.0.2.7", 4000)
-    assert (ice.state, ice.selected, reply.added) == (IceState.CONNECTED, HOME, HOME)
+    assert (ice.state, ice.selected, reply.checked) == (IceState.CONNECTED, HOME, HOME)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_good_check_connects_and_is_answered_with_where_it_came_from(ice: IceL
 def test_bad_checks_are_refused_and_change_nothing(ice: IceLite, message: StunMessage, code: int) -> None:
     reply = ice.receive(message, HOME, now=1.0)
     assert code_of(reply.datagram) == code
-    assert (ice.state, ice.selected, reply.added) == (IceState.WAITING, None, None)
+    assert (ice.state, ice.selected, reply.checked) == (IceState.WAITING, None, None)
 
 
 def test_a_check_without_integrity_is_a_bad_request(ice: IceLite) -> None:
@@ -83,7 +83,7 @@ def test_nomination_moves_the_media(ice: IceLite) -> None:
     ice.receive(check(nominate=False), MOVED, now=1.1)
     assert ice.selected == HOME
     reply = ice.receive(check(nominate=True), MOVED, now=1.2)
-    assert (ice.selected, reply.added) == (MOVED, None)
+    assert (ice.selected, reply.checked) == (MOVED, MOVED)
 
 
 def test_a_new_address_is_followed_when_the_old_one_fell_silent(ice: IceLite) -> None:

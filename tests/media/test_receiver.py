@@ -17,6 +17,7 @@ from perhop.media.ntp import ntp_from_unix, ntp_middle
 from perhop.media.receiver import OLD_SENDER_QUIET, AudioReceiver
 from perhop.media.rtcp import SenderReport
 from perhop.media.rtp import RtpPacket, pack_packet
+from perhop.realtime.audio import SAMPLE_RATE
 
 
 @pytest.fixture
@@ -149,6 +150,32 @@ def test_when_packets_stop_sixty_milliseconds_are_guessed_and_then_nothing(liste
     listener.wait(10.0)
     assert listener.story()[-1] == ("guess", 3 * FRAME)
     assert listener.receiver.next_deadline() is None
+
+
+def test_a_microphone_that_was_taken_away_is_silence_as_soon_as_its_peer_is_heard(listener: Listener) -> None:
+    """A turn it was in would never end otherwise: turn detection counts audio."""
+    clean(listener, 0, 2)
+    listener.wait(0.9)
+    assert listener.sign_of_life() == 0, "the network may be slow"
+    listener.wait(2.5)
+    assert listener.sign_of_life() > 0
+    assert abs(listener.samples - 2.5 * SAMPLE_RATE) < 2 * FRAME, "as much as there is time"
+    assert listener.sign_of_life() == 0
+    for until in range(5, 60, 2):
+        listener.wait(float(until))
+        listener.sign_of_life()
+    assert listener.samples < 6 * SAMPLE_RATE, "but no more than a turn needs"
+
+
+def test_what_comes_after_a_microphone_was_away_is_whole(listener: Listener) -> None:
+    clean(listener, 0, 2)
+    listener.wait(4.0)
+    listener.sign_of_life()
+    before = listener.samples
+    for index in range(3, 20):  # some senders' timestamps stand still meanwhile
+        listener.frame(index, 4.0 + index * 0.02)
+    assert listener.samples - before == 17 * FRAME
+    assert [name for name, _ in listener.story() if isinstance(name, int)][-17:] == list(range(3, 20))
 
 
 def test_packets_that_were_only_held_up_are_all_heard(listener: Listener) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-__all__ = ["client_address", "is_loopback_host", "is_loopback_origin", "own_origin"]
+__all__ = ["client_address", "is_loopback_host", "is_loopback_origin", "own_origin", "whose_network"]
 
 Network = IPv4Network | IPv6Network
 
@@ -31,6 +31,12 @@ def client_address(connection: HTTPConnection, trusted: Sequence[Network]) -> st
         if not _is_trusted(client, trusted):
             break
     return client
+
+
+def whose_network(address: str) -> str:
+    """What a limit by address counts: of IPv6 the /64, all of which one subscriber has (RFC 6177)."""
+    parsed = _parse(address)
+    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
 def own_origin(connection: HTTPConnection, trusted: Sequence[Network]) -> str:

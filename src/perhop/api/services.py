@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from perhop.api.addresses import client_address, own_origin
+from perhop.api.addresses import client_address, own_origin, whose_network
 from perhop.api.auth import Authenticator, Principal
 from perhop.api.client_secrets import ClientSecretStore
 from perhop.api.errors import ApiError
@@ -94,7 +94,8 @@ class Services:
         Raises:
             ApiError: 429, it is one too many; ``Retry-After`` says when to come back.
         """
-        wait = limiter.take(client_address(connection, self.settings.server.trusted_proxies), now=self.clock())
+        address = client_address(connection, self.settings.server.trusted_proxies)
+        wait = limiter.take(whose_network(address), now=self.clock())
         if wait:
             raise ApiError(
                 429,

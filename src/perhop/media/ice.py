@@ -73,12 +73,12 @@ class IceReply:
 
     Attributes:
         datagram: to send back on the path the message came by, if any.
-        added: this path is now known to be the peer's.
+        checked: this path is the peer's, as of now.
         removed: this path no longer is.
     """
 
     datagram: bytes | None = None
-    added: Path | None = None
+    checked: Path | None = None
     removed: Path | None = None
 
 
@@ -206,13 +206,12 @@ class IceLite:
             return IceReply(stun.binding_error(request, 487, "Role Conflict", key=key))
         host, port = path.address[0], path.address[1]
         reply = stun.binding_success(request, host=host, port=port, key=key)
-        added = None if path in self._check_times else path
         if request.use_candidate or self.selected is None or self._is_silent_but_for(path, now):
             self.selected = path
         self._check_times[path] = now
         self.last_heard = now
         self.state = IceState.CONNECTED
-        return IceReply(reply, added, self._forget_one())
+        return IceReply(reply, path, self._forget_one())
 
     def _is_silent_but_for(self, path: Path, now: float) -> bool:
         """Nothing came for a while, and now this: the peer's address changed under it."""

@@ -148,6 +148,13 @@ class AudioReceiver:
             parts.append(self._timeline.on_stall())
         return b"".join(parts)
 
+    def on_sign_of_life(self, now: float) -> bytes:
+        """The peer was heard, by other packets than audio: silence for the time since it stopped sending audio, if it
+        did."""
+        if self._reception is None or self._order.deadline is not None:
+            return b""
+        return self._timeline.on_sign_of_life(now)
+
     def on_sender_report(self, report: SenderReport, now: float) -> None:
         """Takes the peer's sender report, for the round trip it computes from ours."""
         if self._reception is not None and report.ssrc == self._ssrc:

@@ -32,6 +32,12 @@ STALL_CONCEAL = 60 * SAMPLE_RATE // 1000
 STALL_SILENCE = 500 * SAMPLE_RATE // 1000
 """Samples of silence given ahead of the next packet when the sender has announced a pause (DTX)."""
 
+QUIET_AFTER = 1.0
+"""Seconds without a packet from a peer that is there: its microphone was taken away, not its network."""
+
+QUIET_SILENCE = 5 * SAMPLE_RATE
+"""Samples of silence given then, so that a turn it was in comes to its end."""
+
 STALL_PATIENCE = 0.060
 DTX_PATIENCE = 0.040
 MAX_PATIENCE = 0.200
@@ -173,6 +179,18 @@ class AudioTimeline:
         self.stats.concealed += _FRAME
         return self._decoder.conceal(_FRAME)
 
+    def on_sign_of_life(self, now: float) -> bytes:
+        """The sender is there. What it has not sent for a while will not come any more: silence for that time."""
+        if self._arrived is None or now - self._arrived < QUIET_AFTER:
+            return b""
+        passed = int((now - self._arrived) * SAMPLE_RATE) - self._samples
+        silence = min(passed, QUIET_SILENCE) - self._ahead
+        if silence < _FRAME:
+            return b""
+        self._ahead += silence
+        self.stats.silence += silence
+        return bytes(2 * silence)
+
     def resync(self) -> None:
         """Another sender, or a new run of the same one, begins with the next payload."""
         self._expected = None
@@ -223,7 +241,8 @@ class AudioTimeline:
         already = self._ahead
         self._ahead = 0
         missing = gap - already - self.surplus
-        self.surplus = max(0, -missing)
+        # After a stall that was no stall what comes is new, and late by nothing.
+        self.surplus = max(0, -missing) if already <= STALL_SILENCE else 0
         if missing <= 0:
             return b""
         if missing > MAX_FILL:

@@ -296,6 +296,31 @@ def test_a_second_call_from_the_same_socket_takes_the_address_over() -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize("talking", [True, False], ids=["talking", "silent"])
+def test_an_address_that_somebody_else_claims_stays_or_comes_back(talking: bool) -> None:
+    """The source of a datagram can be forged: by a good check of one's own call, with another caller's address."""
+
+    async def main() -> None:
+        network = Network()
+        edge = open_edge(network)
+        victim, hostile = [await Caller(network, edge, port=port).connected() for port in (5000, 5001)]
+        await victim.talk(5)
+        if not talking:
+            await asyncio.sleep(2)
+        network.to_edge(hostile.peer.check(), victim.address)
+        if not talking:
+            victim.send(victim.peer.check())
+        before = len(victim.sink.audio)
+        await victim.talk(50)
+        assert len(victim.sink.audio) - before >= 50 * FRAME_BYTES
+        network.to_edge(hostile.peer.check(), victim.address)
+        hostile.vanish()
+        await victim.talk(5)
+        assert victim.sink.closed == []
+
+    run_virtual(main())
+
+
 def test_media_goes_out_by_the_socket_the_check_came_in_by() -> None:
     async def main() -> None:
         network = Network()

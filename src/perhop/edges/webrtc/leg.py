@@ -224,7 +224,11 @@ class WebRTCLeg:
     # -- from the transport -------------------------------------------------------------------------------------------
 
     def on_peer_progress(self) -> None:
-        """The transport may wait for another moment than before."""
+        """The transport may wait for another moment than before; its peer was heard."""
+        if self._hears and not self._is_closed:
+            pcm = self._receiver.on_sign_of_life(self._time())
+            if pcm and self._sink is not None:
+                self._sink.on_caller_audio(pcm)
         self._arm()
 
     def on_peer_connected(self, now: float) -> None:

@@ -34,6 +34,9 @@ FLOOD_DATAGRAMS = 20_000
 HANDSHAKE_TIMEOUT = 15.0
 """s from the first check to the end of the DTLS handshake."""
 
+HOLDS_PATH_S = 0.5
+"""s after authentic media in which a peer's address is nobody else's; whoever talks sends 50 packets a second."""
+
 MAX_SRTP = 1500
 
 
@@ -125,6 +128,7 @@ class Peer:
         self._socket = sockets[0]
         self._srtp: SrtpSession | None = None
         self._sctp: SctpAssociation | None = None
+        self._media_at = -NEVER
         self._dtls_at = NEVER
         self._handshake_by = NEVER
         self._is_over = False
@@ -133,6 +137,10 @@ class Peer:
     def is_connected(self) -> bool:
         """Whether the handshake is done and the transport not over."""
         return self._dtls.state is DtlsState.CONNECTED and not self._is_over
+
+    def is_heard_from(self, path: Path, now: float) -> bool:
+        """Whether this peer sends media by that path now, so that nobody else can be at its other end."""
+        return not self._is_over and path == self._path and now - self._media_at < HOLDS_PATH_S
 
     # -- from the edge ------------------------------------------------------------------------------------------------
 
@@ -149,8 +157,11 @@ class Peer:
             socket.send(reply.datagram, path.address)
         if reply.removed is not None:
             self._forget(reply.removed)
-        if reply.added is not None:
-            socket.peers[path.address] = self
+        if reply.checked is not None:
+            # With every check, so that whoever was driven out (addresses can be forged) gets its own address back.
+            holder = socket.peers.get(path.address)
+            if holder is None or not holder.is_heard_from(path, now):
+                socket.peers[path.address] = self
         if self.ice.selected is not None and self.ice.selected != self._path:
             self._follow(self.ice.selected, now)
         self._owner.on_peer_progress()
@@ -189,7 +200,7 @@ class Peer:
         except SrtpError:
             self.counters.unauthentic += 1
         else:
-            self.ice.last_heard = now
+            self.ice.last_heard = self._media_at = now
             self._owner.on_peer_rtp(packet, now)
 
     # -- from the owner -----------------------------------------------------------------------------------------------

@@ -77,7 +77,8 @@ async def start_tools(
         try:
             tool = known.find(record.tool, tenant=record.context.tenant)
         except UnknownToolError:
-            return EffectState.UNKNOWN
+            # Right after the start nobody has told of their tools yet. Arguments are kept only for what can be asked.
+            return None if record.arguments is not None else EffectState.UNKNOWN
         return await runner.settle_later(tool, record)
 
     def settled(record: EffectRecord, state: EffectState) -> None:

@@ -249,7 +249,12 @@ async def test_who_never_answers_is_given_up(tables: Database) -> None:
     async def ask(_: EffectRecord) -> None:
         return None
 
-    assert await EffectRecovery(ledger, ask, give_up_s=60.0).sweep() == 1
+    clock = [datetime.now(UTC)]
+    recovery = EffectRecovery(ledger, ask, give_up_s=60.0, now=lambda: clock[0])
+    clock[0] += timedelta(seconds=59)
+    assert await recovery.sweep() == 0, "however long nobody was there to ask"
+    clock[0] += timedelta(seconds=2)
+    assert await recovery.sweep() == 1
     assert await states(tables) == {"call_1": "unknown"}
     await ledger.close()
 

@@ -29,10 +29,11 @@ class EffectRecovery:
     """Looks for effects left open, at once and then from time to time.
 
     One whose tool can be asked again with the same key is asked until it says what became of it, for ``give_up_s``
-    seconds at most. Every other one becomes ``unknown``: it is reported, and never sent again.
+    seconds at most after its deadline, or after this was made: who was away for longer asks all the same. Every other
+    one becomes ``unknown``: it is reported, and never sent again.
 
     Args:
-        ask: asks once more; it answers ``unknown`` for a tool that cannot be asked.
+        ask: asks once more; it answers ``unknown`` for a tool that cannot be asked, None for one that is not there yet.
         report: told of every effect that was settled here.
         every_s: between two looks.
         now: the time, in UTC.
@@ -54,6 +55,7 @@ class EffectRecovery:
         self._every_s = every_s
         self._give_up_s = give_up_s
         self._now = now
+        self._since = now().timestamp()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -78,7 +80,7 @@ class EffectRecovery:
         for record in await self._ledger.left_open():
             state = await self._ask(record)
             if state is None:
-                if self._now().timestamp() < record.deadline + self._give_up_s:
+                if self._now().timestamp() < max(record.deadline, self._since) + self._give_up_s:
                     continue
                 state = EffectState.UNKNOWN
             if await self._ledger.settle(record.key, state):

@@ -5,7 +5,7 @@ import ssl
 import pytest
 from tests.tools.guard.servers import Seen, guard, http_server, redirects, says
 
-from perhop.tools.guard import Guard, OutgoingLimits, RedirectError, RefusedAddressError, RefusedUrlError
+from perhop.tools.guard import Guard, OutgoingError, OutgoingLimits, RedirectError, RefusedAddressError, RefusedUrlError
 from perhop.tools.guard.client import _redirected
 
 SECRETS = {"authorization": "Bearer s3cret", "x-api-key": "s3cret", "cookie": "s=s3cret", "accept": "text/plain"}
@@ -76,6 +76,23 @@ async def test_redirects_come_to_an_end() -> None:
         with pytest.raises(RedirectError, match="too often"):
             await guard(OutgoingLimits(max_redirects=2)).request("GET", server.url())
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    "location", ["http://two.example:1/", "http://127.0.0.1/", "http://user:pw@two.example/", "gopher://two.example/"]
+)
+async def test_what_fails_behind_a_redirect_was_sent_all_the_same(location: str) -> None:
+    async with http_server(redirects(lambda _: location, status=303)) as server:
+        with pytest.raises(OutgoingError) as failed:
+            await guard().request("POST", server.url(), content=b"payload")
+    assert failed.value.sent, "the POST was received and answered"
+
+
+async def test_an_answer_knows_the_redirects_that_led_to_it() -> None:
+    async with http_server(redirects(lambda _: "/next", status=303)) as server:
+        response = await guard().request("POST", server.url(), content=b"payload")
+        assert [hop.status_code for hop in response.history] == [303]
+        assert (await guard().request("GET", server.url(path="/next"))).history == []
 
 
 async def test_https_is_never_left_for_http() -> None:

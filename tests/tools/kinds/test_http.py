@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from tests.tools.guard.servers import Answer, HttpServer, Seen, guard, http_server, says
 
 from perhop.tools.base import ToolContext
+from perhop.tools.effects.ledger import MemoryLedger
 from perhop.tools.guard import Guard
 from perhop.tools.kinds.http import HttpTool
 from perhop.tools.result import ToolResult
@@ -136,6 +137,27 @@ async def test_an_effect_that_certainly_did_not_happen_is_tried_again(way_out: G
     async with http_server(answers) as server:
         assert (await run(http_tool(server), way_out)).ok
     assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("location", ["http://two.example:1/orders/7", "http://127.0.0.1/orders/7", "/orders/7"])
+@pytest.mark.parametrize("behind", ["429 Slow down", "404 Gone", "503 Later"])
+async def test_what_fails_behind_a_redirect_says_nothing_of_the_effect(
+    way_out: Guard, location: str, behind: str
+) -> None:
+    moved = says(status="303 See Other", headers=[f"Location: {location}"])
+    ledger = MemoryLedger()
+    async with http_server(in_turn([moved, says(status=behind)])) as server:
+        runner = ToolRunner(services=ToolServices(guard=way_out), effects=ledger, backoff=QUICK)
+        result = await runner.run(http_tool(server), '{"room": "a"}', context())
+    assert [seen.method for seen in server.seen].count("POST") == 1
+    assert result.code == "unknown_outcome"
+
+
+async def test_a_request_that_was_sent_on_as_it_is_is_answered_where_it_went(way_out: Guard) -> None:
+    moved = says(status="307 Elsewhere", headers=["Location: /other"])
+    async with http_server(in_turn([moved, says(b'{"detail":"full"}', status="409 Conflict", headers=JSON)])) as server:
+        result = await run(http_tool(server), way_out)
+    assert result.code == "tool_failed"
 
 
 async def test_nobody_waits_a_minute_because_a_server_asks_for_it(way_out: Guard) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -13,6 +13,7 @@ import httpx2
 
 from perhop.tools.guard.addresses import Reach
 from perhop.tools.guard.errors import (
+    OutgoingError,
     OutgoingTimeoutError,
     RedirectError,
     RefusedUrlError,
@@ -34,6 +35,17 @@ _KEPT_ACROSS_HOSTS = ("accept", "accept-encoding", "accept-language", "user-agen
 def _system_certificates() -> ssl.SSLContext:
     """What https trusts by default; nobody changes it, and loading takes tens of milliseconds."""
     return ssl.create_default_context()
+
+
+@dataclass(slots=True)
+class _Way:
+    """How far a request got.
+
+    Attributes:
+        answered: somebody received it and answered, if only with a redirect; whatever fails later, it was sent.
+    """
+
+    answered: bool = False
 
 
 class Guard:
@@ -95,7 +107,7 @@ class Guard:
         """Sends one request, follows its redirects, and reads the whole answer, whatever its status.
 
         Every redirect is checked like the first address. Across hosts only a GET or HEAD is followed, without the
-        headers it was given; from https to http none is.
+        headers it was given; from https to http none is. The answer's ``history`` has the redirects that led to it.
 
         Args:
             limits: narrower bounds than the guard's own; the number of connections stays the guard's.
@@ -105,17 +117,23 @@ class Guard:
         """
         bounds = limits or self._limits
         http = self._client_for(limits)
+        way = _Way()
         try:
             async with asyncio.timeout(bounds.total_s):
-                return await self._follow(http, _request(http, method, url, headers, content), bounds.max_redirects)
+                return await self._follow(
+                    http, _request(http, method, url, headers, content), bounds.max_redirects, way
+                )
+        except OutgoingError as error:
+            error.sent = error.sent or way.answered
+            raise
         except TimeoutError:
             raise OutgoingTimeoutError(f"{_host(url)} did not answer completely in time.") from None
         except httpx2.TimeoutException as error:
-            sent = not isinstance(error, _UNSENT)
+            sent = way.answered or not isinstance(error, _UNSENT)
             raise OutgoingTimeoutError(f"{_host(url)} did not answer in time.", sent=sent) from None
         except httpx2.TransportError as error:
             message = f"{_host(url)} could not be reached: {type(error).__name__}."
-            raise UnreachableError(message, sent=not isinstance(error, _UNSENT)) from None
+            raise UnreachableError(message, sent=way.answered or not isinstance(error, _UNSENT)) from None
         finally:
             if http is not self._shared:
                 await http.aclose()
@@ -136,19 +154,23 @@ class Guard:
         return self._shared
 
     @staticmethod
-    async def _follow(http: httpx2.AsyncClient, request: httpx2.Request, redirects: int) -> httpx2.Response:
+    async def _follow(http: httpx2.AsyncClient, request: httpx2.Request, redirects: int, way: _Way) -> httpx2.Response:
+        history: list[httpx2.Response] = []
         while True:
             response = await http.send(request, stream=True)
+            way.answered = True
             try:
                 following = response.next_request
                 if following is None:
                     await response.aread()
+                    response.history = history
                     return response
             finally:
                 await response.aclose()
             if redirects == 0:
                 raise RedirectError(f"{request.url.host} redirects too often.")
             redirects -= 1
+            history.append(response)
             request = _redirected(http, request, following)
 
 

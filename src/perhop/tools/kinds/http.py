@@ -12,7 +12,7 @@ import orjson
 from pydantic import SecretStr
 
 from perhop.tools.base import JsonObject, ToolContext
-from perhop.tools.errors import InvalidArgumentsError, Problem, ToolDefinitionError, ToolUnavailableError
+from perhop.tools.errors import InvalidArgumentsError, Problem, ToolDefinitionError, ToolError, ToolUnavailableError
 from perhop.tools.kinds.answers import outcome_of
 from perhop.tools.kinds.described import DescribedTool
 from perhop.tools.kinds.template import JsonTemplate, Template, as_text, for_header, for_path
@@ -29,6 +29,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _BODYLESS = ("GET", "HEAD", "DELETE")
 _OURS = ("host", "content-length", "transfer-encoding", "connection", "content-type", KEY_HEADER.lower())
 _TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+_SAME_REQUEST = (307, 308)
+"""Redirects that ask for the same request elsewhere; every other one answers it and leads to a page."""
+
 MAX_URL = 8_000
 
 
@@ -100,7 +103,13 @@ class HttpTool(DescribedTool):
             )
         except OutgoingError as error:
             raise ToolUnavailableError(f"{self.name} could not be asked: {error}", sent=error.sent) from None
-        return outcome_of(self.name, response.status_code, response.headers, response.content)
+        try:
+            return outcome_of(self.name, response.status_code, response.headers, response.content)
+        except (ToolError, ToolUnavailableError) as error:
+            if self.effect == "none" or all(hop.status_code in _SAME_REQUEST for hop in response.history):
+                raise
+            # The request itself was taken; what answers here is a page it led to, which cannot say what became of it.
+            raise ToolUnavailableError(str(error)) from None
 
 
 class _Plan:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCDtlsTransport, RTCSctpCapabilities, RTCSctpTransport
-from aiortc.rtcsctptransport import Chunk, DataChunk, SackChunk
+from aiortc.rtcsctptransport import Chunk, DataChunk, ForwardTsnChunk, SackChunk
 
 from perhop.errors import PerhopError
 from perhop.media.answer import MAX_MESSAGE_SIZE
@@ -26,12 +26,21 @@ from perhop.media.answer import MAX_MESSAGE_SIZE
 __all__ = ["Channel", "SctpAssociation", "SctpError", "SctpOwner"]
 
 MAX_CHANNELS = 16
-MAX_OUT_OF_ORDER = 2048
-"""Chunks after a hole; a message of the largest size needs 230, and no sender has more than some of them in flight."""
+MAX_OUT_OF_ORDER = 512
+"""Chunks after a hole; a message of the largest size needs 230. aiortc looks through all of them for each new one."""
 
 MAX_ACKNOWLEDGED_GAP = 1 << 14
 MAX_BROKEN_PACKETS = 32
 COMPACT_AT = 64
+MAX_FRAGMENTS = 2 * MAX_OUT_OF_ORDER + COMPACT_AT
+"""Chunks that wait for the rest of their message: what just left a hole behind, what comes after the next hole, and
+what is not joined yet. The fragments of a message follow each other (RFC 9260 section 6.9), so no peer needs more."""
+
+MAX_DATA_CHUNKS = 32
+MAX_CONTROL_CHUNKS = 8
+"""Chunks of one packet that are read. Browsers bundle one control chunk of a kind, and data that is as good as never
+shorter than an event; chunks of data left out are sent again."""
+
 MESSAGE_PROTOCOLS = frozenset({51, 53})
 EMPTY_PROTOCOLS = frozenset({56, 57})
 """Payload protocol identifiers of text and binary messages (RFC 8831 section 8)."""
@@ -216,8 +225,11 @@ class _GuardedTransport(RTCSctpTransport):
         super().__init__(cast("RTCDtlsTransport", link), port)
         self._on_message = on_message
         self.violation = ""
+        self._data_chunks = 0
+        self._control_chunks = 0
 
     def handle_packet(self, packet: bytes) -> Coroutine[Any, Any, None]:
+        self._data_chunks = self._control_chunks = 0
         handled: Coroutine[Any, Any, None] = self._handle_data(packet)
         return handled
 
@@ -235,19 +247,58 @@ class _GuardedTransport(RTCSctpTransport):
                 return
             await super()._receive_chunk(chunk)
             self._compact(chunk.stream_id)
-        elif isinstance(chunk, SackChunk) and not _is_plausible(chunk):
-            return
-        else:
+        elif self._may_act_on(chunk):
             await super()._receive_chunk(chunk)
 
     def _may_store(self, chunk: DataChunk) -> bool:
         """A refused chunk is not acknowledged: to its sender it is lost."""
+        self._data_chunks += 1
+        if self._data_chunks > MAX_DATA_CHUNKS:
+            return False
         streams = self._inbound_streams
         if chunk.stream_id not in streams and len(streams) >= MAX_CHANNELS:
             self.violation = f"data on more than {MAX_CHANNELS} streams"
             return False
+        if sum(len(stream.reassembly) for stream in streams.values()) >= MAX_FRAGMENTS:
+            self.violation = "fragments of messages that never end"
+            return False
         is_next = self._last_received_tsn is not None and chunk.tsn == (self._last_received_tsn + 1) % 2**32
         return is_next or len(self._sack_misordered) < MAX_OUT_OF_ORDER
+
+    def _may_act_on(self, chunk: Chunk) -> bool:
+        """A refused control chunk is as good as lost, too."""
+        self._control_chunks += 1
+        if self._control_chunks > MAX_CONTROL_CHUNKS:
+            return False
+        if isinstance(chunk, SackChunk):
+            return self._is_plausible(chunk)
+        return not isinstance(chunk, ForwardTsnChunk) or self._may_skip(chunk)
+
+    def _is_plausible(self, chunk: SackChunk) -> bool:
+        """Whether the chunk is about what was sent, and names each part of it once, in order (RFC 9260 section 3.3.4).
+
+        aiortc counts through every number of every gap block, and takes an acknowledgement of the future for granted.
+        """
+        unacknowledged = (self._local_tsn - 1 - chunk.cumulative_tsn) % 2**32
+        if unacknowledged >= 2**31:
+            return False
+        last = 0
+        for start, end in chunk.gaps:
+            if not last < start <= end <= min(unacknowledged, MAX_ACKNOWLEDGED_GAP):
+                return False
+            last = end
+        return True
+
+    def _may_skip(self, chunk: ForwardTsnChunk) -> bool:
+        """aiortc opens every stream that is named, and looks through all streams for each such chunk.
+
+        A stream has no reason to be named twice (RFC 3758 section 3.5).
+        """
+        named = {stream for stream, _ in chunk.streams}
+        if len(chunk.streams) > MAX_CHANNELS or len(self._inbound_streams.keys() | named) > MAX_CHANNELS:
+            self.violation = f"data skipped on more than {MAX_CHANNELS} streams"
+            return False
+        return True
 
     def _compact(self, stream_id: int) -> None:
         """Joins the fragments of a message that is still coming in, and drops what exceeds the limit.
@@ -274,11 +325,6 @@ class _GuardedTransport(RTCSctpTransport):
         first.tsn = waiting[count - 1].tsn
         del waiting[1:count]
         self._advertised_rwnd += len(joined) - len(first.user_data)
-
-
-def _is_plausible(chunk: SackChunk) -> bool:
-    """Whether the gaps can be about what we sent; aiortc counts through every number in them."""
-    return all(start <= end <= MAX_ACKNOWLEDGED_GAP for start, end in chunk.gaps) and len(chunk.gaps) <= 256
 
 
 def _finish(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -155,6 +155,43 @@ async def test_a_refusal_and_too_many_attempts_are_failures(database: Database) 
     assert not provider.sent
 
 
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        (TimeoutError(), NotSentError("away"), NotSentError("away")),
+        (NotSentError("away"), TimeoutError(), RefusedError("bad number")),
+    ],
+    ids=["not sent", "refused"],
+)
+async def test_what_an_attempt_left_in_doubt_is_never_a_failure(
+    database: Database, outcomes: tuple[Exception, ...]
+) -> None:
+    provider = Provider(*outcomes)
+    worker, settled = make_worker(provider.send)
+    async with running(worker, database=database) as bench:
+        await bench.call("text", {"to": "+1"})
+        assert (await next_of(settled)).state == "unknown"
+    [row] = await rows(database)
+    assert (row.state, row.payload) == ("unknown", '{"to": "+1"}')
+    assert len(provider.seen) == 3
+
+
+@pytest.mark.parametrize(("attempts", "seen"), [(1, 2), (2, 1)])
+async def test_what_a_dead_process_was_sending_is_never_a_failure(database: Database, attempts: int, seen: int) -> None:
+    provider = Provider(NotSentError("away"), NotSentError("away"))
+    worker, settled = make_worker(provider.send)
+    await upgrade(database, SCHEMA)
+    past = datetime.now(UTC) - timedelta(minutes=5)
+    async with database.session() as session:
+        row = pending("sender", due_at=past)
+        row.state, row.attempts, row.leased_until = "sending", attempts, past
+        session.add(row)
+    async with running(worker, database=database):
+        assert (await next_of(settled)).state == "unknown"
+    [row] = await rows(database)
+    assert (row.state, row.payload, len(provider.seen)) == ("unknown", "{}", seen)
+
+
 @pytest.mark.parametrize(("idempotent", "state", "sent"), [(True, "done", 1), (False, "unknown", 0)])
 async def test_an_effect_a_dead_process_was_sending_is_sent_again_or_becomes_unknown(
     database: Database, *, idempotent: bool, state: str, sent: int

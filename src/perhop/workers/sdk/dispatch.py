@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -185,6 +186,7 @@ class Dispatcher:
                     given_up.append((effect, settled))
                     continue
                 row.state = "sending"
+                row.in_doubt = row.in_doubt or died
                 row.attempts += 1
                 row.leased_until = self._now() + timedelta(seconds=delivery.timeout_s + LEASE_MARGIN_S)
                 row.updated_at = self._now()
@@ -229,8 +231,12 @@ class Dispatcher:
                         row.due_at = self._now() + timedelta(seconds=wait_s)
                         row.leased_until = None
                         row.error = settled.error
+                        row.in_doubt = row.in_doubt or settled.state == "unknown"
                         row.updated_at = self._now()
                     else:
+                        if settled.state == "failed" and row.in_doubt:
+                            # This attempt did not have it, but one before may have.
+                            settled = replace(settled, state="unknown")
                         await self._settle(session, row, effect, settled)
             except StoreDownError:
                 if loop.time() > deadline:

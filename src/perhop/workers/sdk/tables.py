@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Index, Integer, MetaData, String, Text
+from sqlalchemy import Boolean, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from perhop.store import Schema
@@ -53,6 +53,7 @@ class EffectRow(_Base):
         leased_until: while it is being sent; when it is past, whoever sent it died.
         reference: the provider's id of it.
         error: kind of the last error.
+        in_doubt: an attempt that is over may have had the effect; then it cannot fail any more, only be unknown.
     """
 
     __tablename__ = "worker_effects"
@@ -71,6 +72,7 @@ class EffectRow(_Base):
     leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reference: Mapped[str | None] = mapped_column(String(255))
     error: Mapped[str | None] = mapped_column(String(255))
+    in_doubt: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

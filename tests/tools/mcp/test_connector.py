@@ -263,15 +263,75 @@ async def test_a_failed_connection_is_tried_anew(mcp: McpConnector) -> None:
 
 async def test_a_session_the_server_has_forgotten_is_opened_again(mcp: McpConnector) -> None:
     called = {"content": [{"type": "text", "text": "done"}]}
-    forgetful = HandshakeServer(
-        {"tools/list": lambda _: {"tools": []}, "tools/call": lambda _: called}, forgets_after=1
-    )
+    tools = {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}
+    forgetful = HandshakeServer({"tools/list": lambda _: tools, "tools/call": lambda _: called}, forgets_after=1)
     async with serving(forgetful) as base:
         server, session = McpServer("forgetful", f"{base}/mcp"), mcp.open()
         assert await session.call_tool(server, "t", {}) == "done"
         assert await session.call_tool(server, "t", {}) == "done"
     assert forgetful.asked("initialize") == 2
     assert [session_id for method, session_id in forgetful.seen if method == "tools/call"] == ["s1", "s1", "s2"]
+
+
+async def test_only_the_request_that_was_told_the_session_is_gone_is_made_again() -> None:
+    """While a tool is under way another request learns that the session is forgotten: the tool may have done it."""
+    begun, listed_anew, paid = asyncio.Event(), asyncio.Event(), [0]
+    pay = {"tools": [{"name": "pay", "inputSchema": {"type": "object"}}]}
+    done = {"content": [{"type": "text", "text": "paid"}]}
+    server = HandshakeServer({"tools/list": lambda _: pay, "tools/call": lambda _: done})
+
+    async def forgetful(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive() if scope["type"] == "http" else {}
+        method = json_.loads(message["body"])["method"] if message.get("body") else ""
+        if method == "tools/call":
+            paid[0] += 1
+            begun.set()
+            await listed_anew.wait()
+        if method == "tools/list" and begun.is_set() and dict(scope["headers"])[b"mcp-session-id"] == b"s1":
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+
+        async def received() -> Any:
+            return message
+
+        await server(scope, received, send)
+
+    async with connector() as mcp, serving(forgetful) as base:
+        declared, session = McpServer("pay", f"{base}/mcp"), mcp.open()
+        await session.list_tools(declared)
+        paying = asyncio.create_task(session.call_tool(declared, "pay", {}))
+        await asyncio.wait_for(begun.wait(), 5)
+        assert len(await session.list_tools(declared)) == 1
+        listed_anew.set()
+        assert await asyncio.wait_for(paying, 5) == "paid", "its own connection stays until it is answered"
+    assert paid == [1]
+
+
+class ForgetsAfterACall(HandshakeServer):
+    """Answers one call, and the first listing after it no more."""
+
+    def _answer(self, method: str, message: dict[str, Any], session: str) -> tuple[int, bytes]:
+        if method == "tools/list" and session == "s1" and self.asked("tools/call"):
+            return 404, b""
+        return super()._answer(method, message, session)
+
+
+@pytest.mark.parametrize("listed", ["t", "other"])
+async def test_a_session_that_is_forgotten_after_a_call_does_not_repeat_it(listed: str, mcp: McpConnector) -> None:
+    """The SDK lists the tools to check a result; what that is answered is no answer to the call."""
+    tools = {"tools": [{"name": listed, "inputSchema": {"type": "object"}}]}
+    done = {"content": [{"type": "text", "text": "done"}]}
+    server = ForgetsAfterACall({"tools/list": lambda _: tools, "tools/call": lambda _: done})
+    async with serving(server) as base:
+        declared, session = McpServer("pay", f"{base}/mcp"), mcp.open()
+        if listed == "t":
+            assert await session.call_tool(declared, "t", {}) == "done"
+        else:
+            with pytest.raises(McpError, match="404"):
+                await session.call_tool(declared, "t", {})
+    assert server.asked("tools/call") == 1
+    assert server.asked("initialize") == 1
 
 
 async def test_a_released_server_is_left_once_its_calls_are_through(mcp: McpConnector) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import httpx2
 import mcp_types
+import orjson
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -30,11 +31,12 @@ from perhop.tools.mcp.provider import McpError
 from perhop.tools.mcp.result import tool_info, tool_result
 from perhop.tools.mcp.stdio import StdioServer
 
-__all__ = ["Connection", "McpLimits"]
+__all__ = ["Connection", "McpLimits", "SessionGoneError"]
 
 T = TypeVar("T")
 
 _MAX_MESSAGE = 500
+_CALL, _LIST = "tools/call", "tools/list"
 _FORBIDDEN, _NOT_FOUND, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 403, 404, 502, 504
 
 
@@ -63,6 +65,10 @@ class McpLimits:
     max_answer_bytes: int = 4 * 1024 * 1024
 
 
+class SessionGoneError(McpError):
+    """This very request was answered with: the session is forgotten. So nothing was done, and it may be made again."""
+
+
 class Connection:
     """Opens at once; every request waits until it is open.
 
@@ -80,6 +86,8 @@ class Connection:
         self._leaving = asyncio.Event()
         self._failure: McpError | None = None
         self._refusal: int | None = None
+        self._forgotten: set[str] = set()  # methods whose last answer was that there is no such session
+        self._listed = False
         self.stale = False
         self.task = asyncio.get_running_loop().create_task(self._live(), name=f"mcp {server.label}")
 
@@ -98,11 +106,12 @@ class Connection:
         found: list[McpToolInfo] = []
         cursor: str | None = None
         for _ in range(limits.max_pages):
-            page = await self._ask(_page_at(cursor))
+            page = await self._ask(_LIST, _page_at(cursor))
             found += [info for tool in page.tools if (info := tool_info(tool, limits.max_tool_bytes)) is not None]
             cursor = page.next_cursor
             if cursor is None or len(found) >= limits.max_tools:
                 break
+        self._listed = True
         return tuple(found[: limits.max_tools])
 
     async def call_tool(self, name: str, arguments: JsonObject) -> str:
@@ -111,7 +120,11 @@ class Connection:
         Raises:
             McpError: it did not run, or says that it failed.
         """
-        result = await self._ask(lambda client: client.call_tool(name, arguments))
+        if not self._listed:
+            # The SDK checks results against the listing. Without one it asks for it after the call, and when that
+            # fails, so does a call that had its effect.
+            await self.list_tools()
+        result = await self._ask(_CALL, lambda client: client.call_tool(name, arguments))
         return tool_result(result, max_bytes=self._limits.max_result_bytes)
 
     def close(self) -> None:
@@ -177,8 +190,10 @@ class Connection:
     async def _note_refusal(self, response: httpx2.Response) -> None:
         if response.request.method == "POST":
             self._refusal = response.status_code if response.is_error else None
+            change = self._forgotten.add if self._refusal == _NOT_FOUND else self._forgotten.discard
+            change(_method_of(response.request))
 
-    async def _ask(self, request: Callable[[Client], Awaitable[T]]) -> T:
+    async def _ask(self, method: str, request: Callable[[Client], Awaitable[T]]) -> T:
         client = await asyncio.shield(self._client)
         try:
             return await request(client)
@@ -189,7 +204,11 @@ class Connection:
                 # The request only knows that the connection is gone; the connection itself knows why.
                 await asyncio.wait([self.task], timeout=self._limits.close_s)
                 raise self._failure or self._closed() from None
-            raise self._explained(error) from None
+            explained = self._explained(error)
+            if explained.code == _NOT_FOUND and error.code == mcp_types.INVALID_REQUEST and method in self._forgotten:
+                # Others that are under way were not told so: nobody knows what became of them.
+                raise SessionGoneError(explained.kind, str(explained), explained.code) from None
+            raise explained from None
         except (RuntimeError, ValidationError, TimeoutError) as error:
             raise self._explained(error) from None
 
@@ -203,7 +222,8 @@ class Connection:
         label = f"The MCP server '{self._server.label[:64]}'"
         match error:
             case MCPError() if self._refusal is not None and error.code in _HTTP_CODES:
-                self.stale = self._refusal == _NOT_FOUND and error.code == mcp_types.INVALID_REQUEST
+                # Another request's refusal, which may come later, does not make a forgotten session known again.
+                self.stale = self.stale or (self._refusal == _NOT_FOUND and error.code == mcp_types.INVALID_REQUEST)
                 return McpError("http_error", f"{label} answered with HTTP status {self._refusal}.", self._refusal)
             case MCPError(code=mcp_types.REQUEST_TIMEOUT):
                 message = f"{label} did not answer within {self._limits.request_s:g} s."
@@ -233,6 +253,11 @@ _HTTP_CODES = (mcp_types.INTERNAL_ERROR, mcp_types.INVALID_REQUEST, mcp_types.ME
 
 def _page_at(cursor: str | None) -> Callable[[Client], Awaitable[mcp_types.ListToolsResult]]:
     return lambda client: client.list_tools(cursor=cursor)
+
+
+def _method_of(request: httpx2.Request) -> str:
+    """What a message asks for; empty when it answers."""
+    return str(orjson.loads(request.content).get("method", ""))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

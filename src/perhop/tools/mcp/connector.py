@@ -11,7 +11,7 @@ from perhop.realtime.mcp.declared import McpRules, McpServer
 from perhop.realtime.mcp.effects import McpToolInfo
 from perhop.realtime.wire import JsonObject
 from perhop.tools.guard import Guard
-from perhop.tools.mcp.connection import Connection, McpLimits
+from perhop.tools.mcp.connection import Connection, McpLimits, SessionGoneError
 from perhop.tools.mcp.provider import McpError
 from perhop.tools.mcp.stdio import StdioServer
 
@@ -90,12 +90,15 @@ class _Session:
         self._connections.clear()
 
     async def _ask(self, server: McpServer | StdioServer, request: Callable[[Connection], Awaitable[T]]) -> T:
-        """Asks; and once more over a new connection when the server answers that it has forgotten the session."""
+        """Asks; and once more over a new connection when the server answers that it has forgotten the session.
+
+        Only what was itself answered so: what else was under way may have had its effect.
+        """
         connection = self._connection(server)
         try:
             return await self._through(connection, request)
-        except McpError:
-            if not connection.stale or self._closed:
+        except SessionGoneError:
+            if self._closed:
                 raise
         return await self._through(self._connection(server), request)
 
@@ -115,7 +118,7 @@ class _Session:
             raise McpError("http_error", "The session is over.", 502)
         connection = self._connections.get(server)
         if connection is None or not connection.usable:
-            if connection is not None:
-                connection.close()
+            if connection is not None and not self._busy.get(connection):
+                connection.close()  # the last request that is still under way closes it otherwise
             connection = self._connections[server] = self._connect(server)
         return connection

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+import httpx2
 import pytest
 from icalendar import Calendar
 from sqlalchemy import select
@@ -16,7 +18,8 @@ from tests.workers.calendar.test_booking import FRIDAY, HOURS, THURSDAY_NOON, bo
 from perhop.config import Settings
 from perhop.store import Database
 from perhop.tools.bus import RemoteError
-from perhop.tools.guard import Guard, Reach
+from perhop.tools.guard import Guard, OutgoingTimeoutError, Reach
+from perhop.workers.calendar.tables import BookingRow
 from perhop.workers.calendar.worker import make_worker
 from perhop.workers.sdk.tables import EffectRow
 from perhop.workers.sdk.testing import WorkerBench, running
@@ -31,7 +34,9 @@ def calendar(radicale: Radicale, request: pytest.FixtureRequest) -> str:
 
 
 @asynccontextmanager
-async def diary(calendar: str, database: Database, *, password: str = PASSWORD) -> AsyncIterator[WorkerBench]:
+async def diary(
+    calendar: str, database: Database, *, password: str = PASSWORD, guard: Guard | None = None
+) -> AsyncIterator[WorkerBench]:
     resource = {
         "ids": ["home-1"],
         "title": "Viewing",
@@ -40,11 +45,11 @@ async def diary(calendar: str, database: Database, *, password: str = PASSWORD) 
         "caldav": {"url": calendar, "user": USER, "password": password},
     }
     settings = Settings.model_validate({"workers": {"calendar": {"resources": [resource], "sync_s": 1}}})
-    guard = Guard(Reach.of(hosts=["127.0.0.1"]))
-    worker = make_worker(settings, guard, now=lambda: THURSDAY_NOON, retry_s=0.05)
+    way_out = Guard(Reach.of(hosts=["127.0.0.1"]))
+    worker = make_worker(settings, guard or way_out, now=lambda: THURSDAY_NOON, retry_s=0.05)
     async with running(worker, database=database) as bench:
         yield bench
-    await guard.aclose()
+    await way_out.aclose()
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
@@ -101,6 +106,56 @@ async def test_changes_in_quick_succession_end_in_the_last_one(
 
         await until(done)
         assert events(radicale, calendar)[0]["start"].isoformat() == "2026-11-28T00:00:00+00:00"
+
+
+class LateCalendar:
+    """In place of the guard: a calendar server that carries out the first PUT when it is told to.
+
+    Args:
+        answers: whether that PUT is answered; its client is told of a timeout otherwise.
+    """
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self.objects: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        self.putting, self.go = asyncio.Event(), asyncio.Event()
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None = None, limits: object
+    ) -> httpx2.Response:
+        if method == "REPORT":
+            return httpx2.Response(207, content=b'<d:multistatus xmlns:d="DAV:"/>')
+        self.asked.append(method)
+        if method == "DELETE":
+            return httpx2.Response(204 if self.objects.pop(url, None) else 404)
+        assert (method, headers["if-none-match"]) == ("PUT", "*")
+        self.putting.set()
+        await self.go.wait()
+        self.objects[url] = content or b""
+        if not self.answers:
+            raise OutgoingTimeoutError("no answer in time")
+        return httpx2.Response(201, headers={"etag": '"1"'})
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["answered", "in doubt"])
+async def test_what_arrives_after_the_booking_was_cancelled_is_removed(database: Database, *, answers: bool) -> None:
+    there = LateCalendar(answers=answers)
+    async with diary("http://dav.example/c/", database, guard=cast("Guard", there)) as bench:
+        booking = await book(bench)
+        await asyncio.wait_for(there.putting.wait(), 20)
+        await bench.call("cancel_appointment", {"booking_id": booking["booking_id"]})
+
+        async def removed() -> bool:
+            async with database.session(reading=True) as session:
+                return await session.scalar(select(BookingRow.pushed)) == 1
+
+        await until(removed)
+        assert there.asked == ["PUT", "DELETE"]
+        there.go.set()
+        await until(partial(settled, bench))
+    assert there.objects == {}
+    assert there.asked == ["PUT", "DELETE", "DELETE"]
 
 
 async def test_events_of_others_block_their_time_until_they_are_gone(

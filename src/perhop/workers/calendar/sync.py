@@ -120,28 +120,27 @@ class Sync:
             site = await bookings.site_of(session)
         if booking is None or (booking.tenant, booking.resource) not in self._resources:
             raise RefusedError("this booking has no calendar elsewhere")
-        entry = bookings.entry_of(booking, site=site)
-        if booking.pushed is not None and booking.pushed >= booking.revision:
-            return entry.uid
+        # Only the first attempt may trust this: what one before sent may have arrived after a later change was written.
+        if effect.attempt == 1 and booking.pushed is not None and booking.pushed >= booking.revision:
+            return bookings.entry_of(booking, site=site).uid
         resource = self._resources[booking.tenant, booking.resource]
         calendar = self._calendars[booking.tenant, booking.resource]
-        try:
-            etag = await self._write(calendar, entry, etag=booking.etag, title=resource.title)
-        except OutgoingError as error:
-            if not error.sent:
-                raise NotSentError("the calendar server was not reached") from None
-            raise
-        async with database.session() as session:
-            await session.execute(
-                update(BookingRow)
-                .where(
-                    BookingRow.tenant == booking.tenant,
-                    BookingRow.id == booking.id,
-                    BookingRow.pushed.is_(None) | (BookingRow.pushed < booking.revision),
-                )
-                .values(pushed=booking.revision, etag=etag)
-            )
-        return entry.uid
+        written = False
+        while True:
+            entry = bookings.entry_of(booking, site=site)
+            try:
+                etag = await self._write(calendar, entry, etag=booking.etag, title=resource.title)
+            except OutgoingError as error:
+                if not error.sent and not written:
+                    raise NotSentError("the calendar server was not reached") from None
+                raise
+            written = True
+            async with database.session() as session:
+                newest = await _pushed(session, booking, etag)
+            if newest is None or newest.revision == booking.revision:
+                return entry.uid
+            # Whoever wrote the change, in this process or another, may have done so before what we wrote arrived.
+            booking = newest
 
     async def _write(self, calendar: CalDavCalendar, entry: Entry, *, etag: str | None, title: str) -> str | None:
         if entry.cancelled:
@@ -162,6 +161,14 @@ class Sync:
             return await self._aside.sequence(data)
         except CalendarError:
             return -1
+
+
+async def _pushed(session: AsyncSession, booking: BookingRow, etag: str | None) -> BookingRow | None:
+    """Notes what the calendar elsewhere has, unless that is known to be newer; returns the booking as it is now."""
+    own = (BookingRow.tenant == booking.tenant, BookingRow.id == booking.id)
+    older = BookingRow.pushed.is_(None) | (BookingRow.pushed <= booking.revision)
+    await session.execute(update(BookingRow).where(*own, older).values(pushed=booking.revision, etag=etag))
+    return await session.get(BookingRow, (booking.tenant, booking.id))
 
 
 async def _take(session: AsyncSession, resource: Resource, busy: Mapping[str, Busy]) -> list[str]:

@@ -10,12 +10,13 @@ from perhop.brain.dialogue.courtesy import answer_act
 from perhop.brain.dialogue.forms import Scene, call, digress, mistaken, open_form, progress, refine, take
 from perhop.brain.dialogue.results import describe
 from perhop.brain.dialogue.state import Form, Stage, State, referable
-from perhop.brain.grammar.acts import Act
+from perhop.brain.grammar.acts import FILLERS, PHRASES, Act, read_act
 from perhop.brain.grammar.fills import Fill
-from perhop.brain.grammar.schema import Kind
+from perhop.brain.grammar.schema import Kind, Tool
 from perhop.brain.grammar.understand import Focus, Heard, understand
 from perhop.brain.grammar.values import check
 from perhop.text.verbalise import say_list
+from perhop.text.words import split, vocabulary
 
 __all__ = ["INTENT", "ask_again", "focus_of", "is_answer", "respond_to"]
 
@@ -24,7 +25,15 @@ _CLOSE = 0.1
 _SWITCH = 0.55
 _SWITCH_WORDS = 0.5
 _ANOTHER_REQUEST = 0.6
-_CHANGE_WORDS = re.compile(r"\b(change|different|another|wrong|other)\b")
+_CHANGE_WORDS = re.compile(r"\b(change|different|another|wrong|other)\b|\bcorrect (it|that|this|the|my)\b(?! is)")
+_REFUSING = frozenset(vocabulary("no not never without don't won't can't cannot isn't doesn't wait later"))
+_ASKING = frozenset(vocabulary("is was are am would will"))
+_AGREEING = frozenset(word for act in (Act.YES, Act.THANKS) for phrase in PHRASES[act] for word in phrase.split()) | {
+    *vocabulary("a all an as be can could everything excellent for good i i'd i'll i'm is it it's like lovely love"),
+    *vocabulary("make may me my nice of our then the this to us want we we'd with wonderful works would certainly"),
+    *vocabulary("definitely indeed reserve book booking reservation appointment schedule"),
+}
+"""What may follow a yes; no word of it turns the meaning of another."""
 
 
 def focus_of(scene: Scene, state: State) -> Focus:
@@ -122,7 +131,8 @@ def _in_form(scene: Scene, state: State, form: Form, heard: Heard) -> State | No
     points = pointer is not None and any(slot.reference and state.offers(slot) for slot in tool.slots.values())
     if fills or points:
         return take(scene, state, form, fills, pointer=pointer if points else None)
-    if form.stage is Stage.FAILED and {word.text for word in heard.words} & {"again", "retry"}:
+    words = {word.text for word in heard.words}
+    if form.stage is Stage.FAILED and words & {"again", "retry"} and not words & _REFUSING:
         return call(state, form)
     if form.stage is Stage.FAILED and heard.lexical[form.tool] >= _SWITCH_WORDS:
         return open_form(scene, state, form.tool)  # the same thing once more, from the start
@@ -132,9 +142,27 @@ def _in_form(scene: Scene, state: State, form: Form, heard: Heard) -> State | No
         return state.filling(changing).saying(*wording.ask(slot, state))
     if heard.act is Act.NO and form.stage is Stage.CONFIRMING:
         return answer_act(scene, state, Act.NO, spoken=())
-    if heard.act is Act.YES and form.stage is Stage.CONFIRMING and not _CHANGE_WORDS.search(heard.text.lower()):
-        return answer_act(scene, state, Act.YES, spoken=())
+    if heard.act is Act.YES and form.stage is Stage.CONFIRMING:
+        return _agreed(scene, state, tool, heard)
     return None
+
+
+def _agreed(scene: Scene, state: State, tool: Tool, heard: Heard) -> State | None:
+    """A yes and more: consent only when the rest says yes again or is about what is going to be done anyway.
+
+    Every refusal can begin like that ("yes but don't book it yet"), in more words than anybody can list. So it is the
+    words of consent that are known; of anything else nothing is done, and the question is asked again.
+    """
+    rest = [word.text for word in heard.words[heard.act_end :]]
+    match read_act(rest):
+        case (Act.NO | Act.WAIT) as act, _:  # "yeah, no", "yes, wait"
+            return answer_act(scene, state, act, spoken=())
+    own = {word.text for text in (tool.title, *tool.samples) for word in split(text)} - _REFUSING
+    said = [word for word in rest if word not in FILLERS]
+    asks = bool(said) and said[0] in _ASKING  # "okay, is that right?"
+    if asks or _CHANGE_WORDS.search(heard.text.lower()) or not all(word in _AGREEING or word in own for word in said):
+        return None
+    return answer_act(scene, state, Act.YES, spoken=())
 
 
 def _short_answer(scene: Scene, state: State, form: Form, heard: Heard) -> dict[str, Fill]:

@@ -35,7 +35,10 @@ PHRASES: dict[Act, tuple[str, ...]] = {
     Act.NO: (
         "no", "nope", "nah", "not quite", "that's wrong", "that is wrong", "wrong", "incorrect", "that's not right",
         "that is not right", "that's not correct", "no thanks", "no thank you", "not really", "no it isn't",
-        "no it's not", "i don't think so", "no that's wrong", "no that's not right",
+        "no it's not", "i don't think so", "no that's wrong", "no that's not right", "it is not", "it isn't",
+        "it's not", "it is not right", "it is not correct", "it's not right", "it's not correct", "it isn't right",
+        "it isn't correct", "that isn't right", "that isn't correct", "it is wrong", "it's wrong", "it is incorrect",
+        "it's incorrect", "that's incorrect", "that is incorrect", "not right", "not correct",
     ),
     Act.REPEAT: (
         "repeat", "repeat that", "say that again", "say it again", "pardon", "pardon me", "what did you say",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,18 @@ def test_the_number_of_values_is_bounded() -> None:
     assert (error.code, error.event_id) == ("invalid_json", "e1")
     prose = "one, two, three, " * MAX_VALUES
     parse_client_event(orjson.dumps(message("user", type="input_text", text=prose)))
+
+
+@pytest.mark.parametrize("junk", ["{},", "[],", "1,", "[[[]]],", '{"a":{}},'])
+@pytest.mark.parametrize("encode", [str, str.encode])
+def test_a_tree_that_is_far_too_large_is_never_built(junk: str, encode: Callable[[str], str | bytes]) -> None:
+    frame = encode(f'{{"type":"response.cancel","x":[{junk * 600_000}[]]}}')
+    tracemalloc.start()
+    try:
+        assert refused(frame).code == "invalid_json"
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

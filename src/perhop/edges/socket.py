@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
 import pybase64
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -32,10 +31,11 @@ from perhop.realtime.events import (
     ServerEvent,
     SessionUpdate,
     SessionUpdated,
-    parse_client_event,
+    client_event_of,
 )
 from perhop.realtime.ids import IdFactory, new_id
 from perhop.realtime.session_object import value_at
+from perhop.realtime.wire import decode_object
 
 __all__ = ["APPEND_MAX_BYTES", "SLOW_READER", "EventSocket", "SocketUser", "WebSocketLimits"]
 
@@ -232,29 +232,26 @@ class EventSocket:
                 f"A message may have {self._limits.max_message_bytes} bytes; this one has more. Send smaller pieces.",
                 event_id=_event_id_in(data),
             )
-        try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            event = None
-        kind = event.get("type") if isinstance(event, dict) else None
+        event = decode_object(data)
+        kind = event.get("type")
         if kind == APPEND:
             await self._hear(self._decode(event))
             return
         if kind == "input_audio_buffer.clear" or kind == "input_audio_buffer.commit":
             self._audio.restart()
-        parsed = parse_client_event(data)
+        parsed = client_event_of(event)
         if isinstance(parsed, SessionUpdate) and _names_input_format(parsed.session):
             self._format_settled.clear()
         self._user.on_client_event(parsed)
 
     async def _hear(self, audio: bytes) -> None:
         """Hands appended audio on. Whole files are converted in pieces, between which others get their turn."""
-        began = time.thread_time()
+        began = time.perf_counter()
         for pcm in self._audio.hear(audio):
             self._user.on_client_audio(pcm)
-            if time.thread_time() - began > _LONG_S:
+            if time.perf_counter() - began > _LONG_S:
                 await asyncio.sleep(0)
-                began = time.thread_time()
+                began = time.perf_counter()
             if self._close is not None:
                 return
 

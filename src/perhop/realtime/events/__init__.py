@@ -56,6 +56,7 @@ from perhop.realtime.events.mcp import (
 from perhop.realtime.events.parse import (
     CLIENT_EVENTS,
     SERVER_EVENTS,
+    client_event_of,
     parse_client_event,
     parse_server_event,
 )
@@ -201,6 +202,7 @@ __all__ = [
     "Usage",
     "UsageDuration",
     "UsageTokens",
+    "client_event_of",
     "decode_audio",
     "parse_client_event",
     "parse_server_event",

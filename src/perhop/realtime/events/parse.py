@@ -29,7 +29,7 @@ from perhop.realtime.events.base import (
 )
 from perhop.realtime.wire import JsonObject, clipped, decode_object
 
-__all__ = ["CLIENT_EVENTS", "SERVER_EVENTS", "parse_client_event", "parse_server_event"]
+__all__ = ["CLIENT_EVENTS", "SERVER_EVENTS", "client_event_of", "parse_client_event", "parse_server_event"]
 
 _FAMILIES: tuple[ModuleType, ...] = (
     error,
@@ -76,7 +76,15 @@ def parse_client_event(data: bytes | str, *, allow_unknown: bool = False) -> Cli
             ``invalid_json``, ``invalid_event``, ``missing_required_parameter``, ``unknown_parameter``,
             ``invalid_type`` or ``invalid_value``.
     """
-    obj = decode_object(data)
+    return client_event_of(decode_object(data), allow_unknown=allow_unknown)
+
+
+def client_event_of(obj: JsonObject, *, allow_unknown: bool = False) -> ClientEvent:
+    """Reads a client's frame that was decoded before.
+
+    Raises:
+        ProtocolError: as :func:`parse_client_event`.
+    """
     event_id = _client_event_id(obj)
     kind = obj.get("type")
     if not isinstance(kind, str):

@@ -15,7 +15,7 @@ from tests.virtual_time import run_virtual
 
 from perhop.tools.base import Tool, ToolContext
 from perhop.tools.effects.ledger import EffectRecord, EffectsDownError, EffectState, MemoryLedger
-from perhop.tools.errors import ToolError, ToolUnavailableError
+from perhop.tools.errors import ResultTooLargeError, ToolError, ToolUnavailableError
 from perhop.tools.result import ToolResult
 from perhop.tools.retry import Backoff
 from perhop.tools.runner import RunnerLimits, ToolRunner
@@ -293,6 +293,7 @@ def test_an_idempotent_effect_in_doubt_stays_open_with_its_arguments() -> None:
     ("act", "state"),
     [
         (does("ok"), EffectState.DONE),
+        (does(ResultTooLargeError("Ask for less.")), EffectState.DONE),
         (does(ToolError("No.")), EffectState.REFUSED),
         (does(lost()), None),
         (does(1, after_s=60), None),

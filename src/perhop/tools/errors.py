@@ -10,6 +10,7 @@ from perhop.errors import PerhopError
 __all__ = [
     "InvalidArgumentsError",
     "Problem",
+    "ResultTooLargeError",
     "ToolConflictError",
     "ToolDefinitionError",
     "ToolError",
@@ -30,6 +31,13 @@ class ToolError(PerhopError):
 
     The message is said aloud or acted upon: a full sentence, free of internals, that names the way out
     (``"That time is taken. Ten in the morning is free."``).
+    """
+
+
+class ResultTooLargeError(PerhopError):
+    """A tool did what it does, but what came of it is more than a model should be given.
+
+    The message is for the model; it says how to ask for less.
     """
 
 

@@ -19,7 +19,7 @@ from perhop.tools.arguments import parse_arguments
 from perhop.tools.base import JsonObject, Tool, ToolContext
 from perhop.tools.effects.ledger import EffectLedger, EffectRecord, EffectsDownError, EffectState, MemoryLedger
 from perhop.tools.effects.twins import Once, Twins
-from perhop.tools.errors import InvalidArgumentsError, ToolError, ToolUnavailableError
+from perhop.tools.errors import InvalidArgumentsError, ResultTooLargeError, ToolError, ToolUnavailableError
 from perhop.tools.result import ErrorCode, ToolResult
 from perhop.tools.retry import Backoff
 from perhop.tools.runs import CANCELLED, NO_ID, NOT_RECORDED, Run, earlier, timed_out, unavailable
@@ -142,6 +142,8 @@ class ToolRunner:
             )
             async with asyncio.timeout(tool.timeout_s):
                 await self._attempt(run)
+        except ResultTooLargeError:
+            return EffectState.DONE
         except (ToolError, InvalidArgumentsError):
             return EffectState.REFUSED
         except (ToolUnavailableError, TimeoutError):
@@ -207,6 +209,9 @@ class ToolRunner:
                 value = await self._attempts(run)
             run.state = EffectState.DONE
             result = ToolResult.of(value, max_bytes=self.limits.result_bytes)
+        except ResultTooLargeError as error:
+            run.state = EffectState.DONE
+            result = ToolResult.failure(ErrorCode.RESULT_TOO_LARGE, str(error)[:MAX_MESSAGE])
         except ToolError as error:
             run.state = EffectState.REFUSED
             result = ToolResult.failure(ErrorCode.TOOL_FAILED, str(error)[:MAX_MESSAGE] or "It cannot be done.")

@@ -162,11 +162,13 @@ class HandshakeServer:
         results: method → what it returns, given its parameters.
         seen: (method, session id) of every message.
         forgets_after: tool calls that the first session is good for.
+        written: method → its answer, with 200, as a page for people.
     """
 
     results: dict[str, Callable[[dict[str, Any]], object]]
     seen: list[tuple[str, str]] = field(default_factory=list)
     forgets_after: int = 1_000
+    written: dict[str, bytes] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -180,6 +182,8 @@ class HandshakeServer:
         if method == "initialize":
             headers.append((b"mcp-session-id", f"s{self.asked('initialize')}".encode()))
         status, answer = self._answer(method, message, session)
+        if method in self.written:
+            headers, answer = [(b"content-type", b"text/html")], self.written[method]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 

@@ -13,15 +13,20 @@ import pytest
 from tests.tools.mcp.servers import HandshakeServer, connector, mcp_server, serving
 
 from perhop.config.tools import McpToolSettings
+from perhop.realtime.mcp.declared import McpServer
 from perhop.tools.base import ToolContext
-from perhop.tools.mcp.connector import McpConnector
+from perhop.tools.effects.ledger import EffectState, MemoryLedger
+from perhop.tools.mcp.connector import McpConnector, McpLimits
 from perhop.tools.mcp.provider import McpError
-from perhop.tools.mcp.source import McpSource, keep_listed
+from perhop.tools.mcp.source import McpSource, McpTool, keep_listed
 from perhop.tools.registry import ToolRegistry
 from perhop.tools.result import ToolResult
 from perhop.tools.retry import Backoff
 from perhop.tools.runner import ToolRunner
 from perhop.tools.services import ToolServices
+
+TOO_LARGE, UNKNOWN, REFUSED = ("result_too_large", "done"), ("unknown_outcome", "unknown"), ("tool_failed", "refused")
+"""What the model is told, and what is recorded."""
 
 PROGRAM = Path(__file__).parent / "stdio_server.py"
 
@@ -69,6 +74,85 @@ async def test_what_a_tool_says_of_its_failure_is_told(mcp: McpConnector) -> Non
         result = await run(session, source, "maps_fail", '{"reason":"No such street."}')
         assert result.code == "tool_failed"
         assert "No such street." in result.output
+
+
+BOOKED = {"content": [{"type": "text", "text": "Booked."}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "state"),
+    [
+        ({**BOOKED, "structuredContent": {"number": 1}}, None, "done"),
+        ({"content": [{"type": "text", "text": "x" * 1_001}], "structuredContent": {"number": 1}}, *TOO_LARGE),
+        ({**BOOKED, "structuredContent": {"number": "one"}}, *UNKNOWN),
+        (BOOKED, *UNKNOWN),
+        ({"content": "Booked."}, *UNKNOWN),
+        (5, *UNKNOWN),
+        (b"<html>Booked.", *UNKNOWN),
+        ({**BOOKED, "isError": True}, *REFUSED),
+        (None, *REFUSED),
+    ],
+    ids=[
+        "taken",
+        "too large",
+        "unlike its schema",
+        "without it",
+        "no result",
+        "no object",
+        "page",
+        "failed",
+        "refused",
+    ],
+)
+async def test_what_ran_is_not_recorded_as_refused_when_its_answer_is_not_taken(
+    answer: Any, code: str | None, state: str
+) -> None:
+    output = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
+    tool = {"name": "book", "inputSchema": {"type": "object"}, "outputSchema": output}
+    server = HandshakeServer({"tools/list": lambda _: {"tools": [tool]}})
+    if isinstance(answer, bytes):
+        server.written["tools/call"] = answer
+    elif answer is not None:
+        server.results["tools/call"] = lambda _: answer
+    async with serving(server) as base, connector(McpLimits(max_result_bytes=1_000)) as mcp:
+        assert await booked(mcp, base) == (code, state)
+    assert server.asked("tools/call") == 1
+
+
+async def test_what_ran_is_not_recorded_as_refused_when_the_listing_after_it_fails(mcp: McpConnector) -> None:
+    server = HandshakeServer({"tools/list": lambda _: {"tools": []}})
+
+    def call(_: object) -> object:
+        del server.results["tools/list"]
+        return BOOKED
+
+    server.results["tools/call"] = call
+    async with serving(server) as base:
+        assert await booked(mcp, base) == UNKNOWN
+    assert server.asked("tools/list") == 2
+
+
+async def booked(mcp: McpConnector, base: str) -> tuple[str | None, str]:
+    """The code of the result, and what is recorded of the effect."""
+    ended: list[str] = []
+
+    class Noting(MemoryLedger):
+        def end(self, key: str, state: EffectState, code: str | None = None) -> None:
+            ended.append(state)
+
+    tool = McpTool(
+        name="book",
+        description="Books.",
+        parameters={"type": "object"},
+        server=McpServer("desk", f"{base}/mcp"),
+        remote_name="book",
+    )
+    context = ToolContext(call_id="rtc_1", agent="a", tenant="t", function_call_id="call_1")
+    runner = ToolRunner(services=ToolServices(mcp=mcp.open()), effects=Noting())
+    result = await runner.run(tool, "{}", context)
+    await runner.close()
+    [state] = ended
+    return result.code, state
 
 
 async def test_a_server_that_is_gone_is_unavailable_and_its_tools_stay(mcp: McpConnector) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import httpx2
 import mcp_types
 import orjson
-from mcp import Client, MCPError, StdioServerParameters
+from mcp import Client, ClientSession, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import ValidationError
@@ -118,7 +118,7 @@ class Connection:
         """Runs a tool.
 
         Raises:
-            McpError: it did not run, or says that it failed.
+            McpError: it did not run, says that it failed, or its answer cannot be taken; ``ran`` tells that apart.
         """
         if not self._listed:
             # The SDK checks results against the listing. Without one it asks for it after the call, and when that
@@ -147,6 +147,7 @@ class Connection:
                 ) as client,
             ):
                 patience.reschedule(None)
+                self._watch_results(client.session)
                 self._client.set_result(client)
                 await self._leaving.wait()
                 patience.reschedule(loop.time() + limits.close_s)
@@ -203,14 +204,31 @@ class Connection:
                     self._leaving.set()  # a program that ended does not end its connection by itself
                 # The request only knows that the connection is gone; the connection itself knows why.
                 await asyncio.wait([self.task], timeout=self._limits.close_s)
-                raise self._failure or self._closed() from None
+                raise _unread(self._failure or self._closed(), method) from None
             explained = self._explained(error)
             if explained.code == _NOT_FOUND and error.code == mcp_types.INVALID_REQUEST and method in self._forgotten:
                 # Others that are under way were not told so: nobody knows what became of them.
                 raise SessionGoneError(explained.kind, str(explained), explained.code) from None
-            raise explained from None
+            # An error of the server itself is a refusal; one that the SDK made up says that the answer is no MCP.
+            raise (_unread(explained, method) if _made_up(error) else explained) from None
         except (RuntimeError, ValidationError, TimeoutError) as error:
-            raise self._explained(error) from None
+            raise _unread(self._explained(error), method) from None
+
+    def _watch_results(self, session: ClientSession) -> None:
+        """Tells what fails while a result is checked from what fails before: by then the tool ran. To check it, the
+        SDK may ask for a listing, whose error looks like one of the call."""
+        validate = session.validate_tool_result
+
+        async def validated(name: str, result: mcp_types.CallToolResult) -> None:
+            try:
+                await validate(name, result)
+            except (MCPError, RuntimeError, ValidationError, TimeoutError) as error:
+                if isinstance(error, MCPError) and error.code == mcp_types.CONNECTION_CLOSED:
+                    raise
+                found = self._explained(error)
+                raise McpError(found.kind, str(found), found.code, ran=True) from None
+
+        session.validate_tool_result = validated  # type: ignore[method-assign]
 
     def _explained(self, error: BaseException) -> McpError:
         """Any error in our own terms, naming the server by its label."""
@@ -249,6 +267,21 @@ class Connection:
 
 _HTTP_CODES = (mcp_types.INTERNAL_ERROR, mcp_types.INVALID_REQUEST, mcp_types.METHOD_NOT_FOUND)
 """What the SDK makes of an HTTP status without a JSON-RPC error in its body."""
+
+
+_MADE_UP = ("Unexpected content type", "Server returned an error response")
+"""How the SDK begins the errors that it makes of an HTTP answer without JSON-RPC in it."""
+
+
+def _made_up(error: MCPError) -> bool:
+    return error.code == mcp_types.PARSE_ERROR or error.message.startswith(_MADE_UP)
+
+
+def _unread(error: McpError, method: str) -> McpError:
+    """The error, of an answer that was not understood. Those of the way there say by their code what they mean."""
+    if method != _CALL or error.kind == "http_error":
+        return error
+    return McpError(error.kind, str(error), error.code, ran=True)
 
 
 def _page_at(cursor: str | None) -> Callable[[Client], Awaitable[mcp_types.ListToolsResult]]:

@@ -9,7 +9,7 @@ from perhop.realtime.mcp.declared import McpRules, McpServer
 from perhop.realtime.mcp.effects import McpErrorKind, McpToolInfo
 from perhop.realtime.wire import JsonObject
 
-__all__ = ["McpError", "McpProvider", "McpSession"]
+__all__ = ["McpError", "McpProvider", "McpResultTooLargeError", "McpSession"]
 
 
 class McpError(PerhopError):
@@ -20,12 +20,21 @@ class McpError(PerhopError):
     Attributes:
         kind: with the protocol, inside the tool, or on the way there.
         code: JSON-RPC's for the protocol, HTTP's for the way (502 and 504 stand for no answer), else 0.
+        ran: the tool was asked to run, and what failed is reading its answer: it may have done what it does.
     """
 
-    def __init__(self, kind: McpErrorKind, message: str, code: int = 0) -> None:
+    def __init__(self, kind: McpErrorKind, message: str, code: int = 0, *, ran: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
         self.code = code
+        self.ran = ran
+
+
+class McpResultTooLargeError(McpError):
+    """The tool did what it does, but what it returned is more than is passed on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("tool_execution_error", message, ran=True)
 
 
 class McpSession(Protocol):

@@ -6,7 +6,7 @@ import mcp_types
 import orjson
 
 from perhop.realtime.mcp.effects import McpToolInfo
-from perhop.tools.mcp.provider import McpError
+from perhop.tools.mcp.provider import McpError, McpResultTooLargeError
 
 __all__ = ["tool_info", "tool_result"]
 
@@ -27,7 +27,8 @@ def tool_result(result: mcp_types.CallToolResult, *, max_bytes: int) -> str:
     """A result as one text: what the tool wrote or, where that is in pieces, its structured form as JSON.
 
     Raises:
-        McpError: the tool says that it failed, or the text is too long.
+        McpError: the tool says that it failed.
+        McpResultTooLargeError: the text is too long.
     """
     texts = [block.text for block in result.content if isinstance(block, mcp_types.TextContent)]
     if result.is_error:
@@ -40,5 +41,5 @@ def tool_result(result: mcp_types.CallToolResult, *, max_bytes: int) -> str:
     size = len(text.encode())
     if size > max_bytes:
         message = f"The result has {size} bytes, the limit is {max_bytes}. Ask for less, or for something narrower."
-        raise McpError("tool_execution_error", message)
+        raise McpResultTooLargeError(message)
     return text

@@ -16,9 +16,9 @@ from perhop.config.tools import McpToolSettings
 from perhop.realtime.mcp.declared import McpServer
 from perhop.realtime.mcp.effects import McpToolInfo
 from perhop.tools.base import Effect, JsonObject, Tool, ToolContext
-from perhop.tools.errors import ToolDefinitionError, ToolError, ToolUnavailableError
+from perhop.tools.errors import ResultTooLargeError, ToolDefinitionError, ToolError, ToolUnavailableError
 from perhop.tools.kinds.described import DescribedTool
-from perhop.tools.mcp.provider import McpError
+from perhop.tools.mcp.provider import McpError, McpResultTooLargeError
 from perhop.tools.mcp.stdio import StdioServer
 from perhop.tools.retry import Backoff
 from perhop.tools.services import ToolServices
@@ -61,9 +61,12 @@ class McpTool(DescribedTool):
             raise ToolUnavailableError("MCP servers are not reached from here.", sent=False)
         try:
             text = await services.mcp.call_tool(self.server, self.remote_name, values)
+        except McpResultTooLargeError as error:
+            raise ResultTooLargeError(str(error)[:_MAX_MESSAGE]) from None
         except McpError as error:
-            if error.kind == "http_error":
-                raise ToolUnavailableError(str(error)[:_MAX_MESSAGE], sent=error.code != _FORBIDDEN) from None
+            if error.ran or error.kind == "http_error":
+                sent = error.ran or error.code != _FORBIDDEN
+                raise ToolUnavailableError(str(error)[:_MAX_MESSAGE], sent=sent) from None
             raise ToolError(str(error)[:_MAX_MESSAGE]) from None
         try:
             value: object = orjson.loads(text)

@@ -7,7 +7,7 @@ from typing import Any
 import pybase64
 import pytest
 
-from perhop.call.event_audio import EventAudio
+from perhop.call.event_audio import CLIPS_MAX_S, EventAudio
 from perhop.media.transcode import FromWire, clip_from_wire, clip_to_wire
 from perhop.realtime.errors import ProtocolError
 from perhop.realtime.events import (
@@ -104,6 +104,25 @@ def test_a_clip_that_cannot_be_used_is_refused(event: ClientEvent, param: str) -
     with pytest.raises(ProtocolError) as caught:
         on_the_telephone().to_model(event)
     assert (caught.value.code, caught.value.param) == ("invalid_value", param)
+
+
+@pytest.mark.parametrize("is_input", [False, True])
+def test_all_clips_of_an_event_together_are_bounded(is_input: bool) -> None:
+    def event(*seconds: int) -> ClientEvent:
+        items = [spoken(b64(bytes(8000 * count))) for count in seconds]
+        if is_input:
+            return ResponseCreate(response=ResponseParams(input=[*items]))
+        content = [part for item in items for part in item.content]
+        return ConversationItemCreate(item=MessageItem(role="user", content=content))
+
+    audio = on_the_telephone()
+    audio.to_model(event(CLIPS_MAX_S // 2, CLIPS_MAX_S // 2))
+    with pytest.raises(ProtocolError) as caught:
+        audio.to_model(event(CLIPS_MAX_S // 2, CLIPS_MAX_S // 2, 1))
+    assert caught.value.code == "invalid_value"
+    assert caught.value.param == ("response.input[2].content[1].audio" if is_input else "item.content[5].audio")
+    in_pcm = EventAudio()
+    assert in_pcm.to_model(event(CLIPS_MAX_S, CLIPS_MAX_S)) == event(CLIPS_MAX_S, CLIPS_MAX_S)
 
 
 def test_a_retrieved_item_has_the_format_of_whoever_speaks() -> None:

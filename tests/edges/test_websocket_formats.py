@@ -57,6 +57,30 @@ def test_a_commit_begins_a_new_recording() -> None:
     assert on_a_line(test).sink.audio == [heard(PCM[:160])] * 3
 
 
+def clip(seconds: int, event_id: str) -> dict[str, Any]:
+    part = {"type": "input_audio", "audio": append(bytes(8000 * seconds))["audio"]}
+    item = {"type": "message", "role": "user", "content": [part]}
+    return {"type": "conversation.item.create", "event_id": event_id, "item": item}
+
+
+def test_clips_that_have_to_be_converted_run_so_far_ahead_of_real_time() -> None:
+    async def test(line: Line) -> None:
+        line.wire.say(*(clip(6, "pcm") for _ in range(10)))
+        await settle()
+        telephone(line)
+        line.wire.say(clip(6, "a"), clip(5, "b"), clip(3, "c"), append(bytes(8000)))
+        await asyncio.sleep(6)
+        line.wire.say(clip(5, "d"), {"type": "response.create"})
+        await settle()
+
+    line = on_a_line(test, WebSocketLimits(audio_backlog_s=10))
+    assert [event.event_id for event in line.sink.events if event.event_id != "pcm"] == ["a", "c", "d", None]
+    assert [(error["code"], error["event_id"]) for error in line.wire.errors()] == [
+        ("input_audio_backlog_exceeded", "b")
+    ]
+    assert sum(map(len, line.sink.audio)) == 48_000, "what is said now is counted apart"
+
+
 def test_the_client_hears_its_format_to_the_last_sample() -> None:
     async def test(line: Line) -> None:
         telephone(line)

@@ -6,7 +6,7 @@ come as events (over a data channel), are the same for every transport and are c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pybase64
@@ -27,7 +27,10 @@ from perhop.realtime.events import (
 from perhop.realtime.items import ContentPart, Item, MessageItem
 from perhop.realtime.session_fields import AudioFormatType
 
-__all__ = ["EventAudio"]
+__all__ = ["CLIPS_MAX_S", "EventAudio", "clips_of"]
+
+CLIPS_MAX_S = 120
+"""Audio in the items of one event, where it has to be converted: a second of it takes 0.2 ms, in one go."""
 
 _ItemT = TypeVar("_ItemT", bound=Item)
 
@@ -53,14 +56,20 @@ class EventAudio:
         Raises:
             ProtocolError: it is not base64, or too much.
         """
-        return self._appended.push(self._bounded(event.decoded(), at="audio"))
+        audio = event.decoded()
+        most_s = APPEND_MAX_BYTES // wire_bytes_per_ms(PCM) // 1000
+        if len(audio) > most_s * 1000 * wire_bytes_per_ms(self._heard):  # as long as it could be in PCM
+            raise ProtocolError("invalid_value", f"'audio' holds more than {most_s} s of audio.", "audio")
+        return self._appended.push(audio)
 
     def to_model(self, event: ClientEvent) -> ClientEvent:
         """A client event with PCM in its items; the event itself when there is nothing to do.
 
         Raises:
-            ProtocolError: a clip is not base64, or too long.
+            ProtocolError: a clip is not base64, or all of them are too long together.
         """
+        if self._heard != PCM:
+            self._bound_clips(event)
         match event:
             case InputAudioBufferClear() | InputAudioBufferCommit():
                 self._appended.reset()
@@ -88,17 +97,35 @@ class EventAudio:
 
     def _item_to_model(self, item: _ItemT, *, at: str) -> _ItemT:
         def convert(part: ContentPart, at: str) -> bytes:
-            clip = decode_audio(part.audio or "", param=at)
-            return clip_from_wire(self._heard, self._bounded(clip, at=at))
+            return clip_from_wire(self._heard, decode_audio(part.audio or "", param=at))
 
         return _with_clips(item, convert, at=at)
 
-    def _bounded(self, audio: bytes, *, at: str) -> bytes:
-        """Converting takes time: a clip may be as long as it could be in PCM."""
-        most_s = APPEND_MAX_BYTES // wire_bytes_per_ms(PCM) // 1000
-        if len(audio) > most_s * 1000 * wire_bytes_per_ms(self._heard):
-            raise ProtocolError("invalid_value", f"'{at}' holds more than {most_s} s of audio.", at)
-        return audio
+    def _bound_clips(self, event: ClientEvent) -> None:
+        left = CLIPS_MAX_S * 1000 * wire_bytes_per_ms(self._heard) * 4 // 3
+        for at, encoded in clips_of(event):
+            left -= len(encoded)
+            if left < 0:
+                raise ProtocolError(
+                    "invalid_value", f"The audio of one event has more than {CLIPS_MAX_S} s with '{at}'.", at
+                )
+
+
+def clips_of(event: ClientEvent) -> Iterator[tuple[str, str]]:
+    """The audio in the items of a client event: where each clip stands, and its base64."""
+    items: Sequence[tuple[str, Item]] = ()
+    match event:
+        case ConversationItemCreate():
+            items = [("item", event.item)]
+        case ResponseCreate() if event.response is not None:
+            items = [(f"response.input[{index}]", item) for index, item in enumerate(event.response.input or ())]
+        case _:
+            pass
+    for at, item in items:
+        if isinstance(item, MessageItem):
+            for index, part in enumerate(item.content):
+                if part.audio is not None:
+                    yield f"{at}.content[{index}].audio", part.audio
 
 
 def _with_clips(item: _ItemT, convert: Callable[[ContentPart, str], bytes], *, at: str) -> _ItemT:

@@ -18,6 +18,7 @@ import pybase64
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from perhop.call.event_audio import clips_of
 from perhop.call.legs import EndReason, Position
 from perhop.edges.handed_over import HandedOver
 from perhop.edges.outbox import Outbox
@@ -71,7 +72,8 @@ class WebSocketLimits:
 
     Attributes:
         max_message_bytes: one message; a larger one gets an ``error`` and has no effect.
-        audio_backlog_s: how far appended audio may run ahead of real time; what goes beyond gets an ``error``.
+        audio_backlog_s: how far appended audio may run ahead of real time; what goes beyond gets an ``error``. So may
+            audio in items that has to be converted, counted apart.
         messages_per_s: messages read a second, after ``message_burst``; the rest waits in the client's own socket.
         send_queue_bytes: what may wait for a client that does not read; beyond it the connection is closed.
     """
@@ -130,7 +132,10 @@ class EventSocket:
         self._format_settled.set()
         now = clock()
         self._messages = TokenBucket(limits.messages_per_s, limits.message_burst, now=now)
-        self._backlog = TokenBucket(1000 * BYTES_PER_MS, limits.audio_backlog_s * 1000 * BYTES_PER_MS, now=now)
+        most = limits.audio_backlog_s * 1000 * BYTES_PER_MS
+        self._backlog = TokenBucket(1000 * BYTES_PER_MS, most, now=now)
+        # Apart from the backlog: clips of the past must not cost the caller what is said now.
+        self._clips = TokenBucket(1000 * BYTES_PER_MS, most, now=now)
 
     @property
     def closing(self) -> bool:
@@ -242,7 +247,22 @@ class EventSocket:
         parsed = client_event_of(event)
         if isinstance(parsed, SessionUpdate) and _names_input_format(parsed.session):
             self._format_settled.clear()
+        has_clips = self._audio.growth > 1 and self._count_clips(parsed)
         self._user.on_client_event(parsed)
+        if has_clips:
+            await asyncio.sleep(0)
+
+    def _count_clips(self, event: ClientEvent) -> bool:
+        """Whether there is audio in the items of an event, all of which is converted in one go."""
+        size = sum(len(encoded) * 3 // 4 for _, encoded in clips_of(event)) * self._audio.growth
+        if not self._clips.take(size, now=self._clock()):
+            raise ProtocolError(
+                "input_audio_backlog_exceeded",
+                f"Audio in items may run {self._limits.audio_backlog_s:g} s ahead of real time; this was dropped.",
+                event_id=event.event_id,
+                type_="rate_limit_exceeded",
+            )
+        return size > 0
 
     async def _hear(self, audio: bytes) -> None:
         """Hands appended audio on. Whole files are converted in pieces, between which others get their turn."""

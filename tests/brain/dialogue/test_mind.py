@@ -128,7 +128,7 @@ async def test_results_and_faults_are_said(output: str, heard: str) -> None:
 
 
 async def test_after_a_fault_it_can_be_tried_again_or_left() -> None:
-    outputs = iter(['{"error": {"code": "timeout"}}', '{"error": {"code": "timeout"}}'])
+    outputs = iter(['{"error": {"code": "busy"}}', '{"error": {"code": "unavailable"}}'])
     talk = Talk(RECEPTION, lambda name, arguments: next(outputs))
     await talk.say("connect me to billing")
     await talk.say("yes")

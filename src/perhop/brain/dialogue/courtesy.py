@@ -113,7 +113,7 @@ def _cancel(scene: Scene, state: State) -> State:
 
 
 def _restart(scene: Scene, state: State) -> State:
-    fresh = State(calls=state.calls)
+    fresh = State(calls=state.calls, doubts=state.doubts)
     return fresh.saying("All right, from the start.", "What would you like?", *_can(scene))
 
 

@@ -135,6 +135,8 @@ def progress(scene: Scene, state: State, form: Form) -> State:
         return state.filling(asking).saying(*wording.ask(missing, state))
     if tool.effect or form.unsure():
         confirming = replace(form, stage=Stage.CONFIRMING, asked=None, tries=0)
+        if tool.effect and (form.tool, form.arguments()) in state.doubts:
+            state = state.saying(wording.STILL_IN_DOUBT)
         return state.filling(confirming).saying(*wording.confirmation(tool, form, state, scene.today))
     return call(state, form)
 

@@ -29,6 +29,9 @@ _SUCCESS = frozenset({"ok", "success", "successful", "done", "sent", "created", 
 _MAX_FIELDS = 4
 _MAX_PLAIN = 8
 
+_UNSENT = re.compile(r"\bnothing was (done|run|sent)\b|\byou may try again\b", re.IGNORECASE)
+"""In the message of a timeout: it was never begun."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -38,11 +41,23 @@ class Fault:
         code: as the tool runner gives it (``timeout``, ``invalid_arguments`` …), or empty.
         message: what the tool itself says; may be empty.
         fields: what is wrong with which argument.
+        broke: the tool did not say that it cannot; it came to an end nobody meant.
     """
 
     code: str
     message: str
     fields: Mapping[str, str]
+    broke: bool = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a tool that changes something may have done so all the same."""
+        match self.code:
+            case "unknown_outcome" | "cancelled":
+                return True
+            case "timeout":
+                return not _UNSENT.search(self.message)
+        return self.broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,8 @@ def _fault(value: Json) -> Fault | None:
     if isinstance(error, dict):
         fields = error.get("fields")
         told = {str(k): str(v) for k, v in fields.items()} if isinstance(fields, dict) else {}
-        return Fault(str(error.get("code") or ""), str(error.get("message") or ""), told)
+        broke = error.get("code") == "tool_failed" and "reference" in error  # to the log, where the reason is
+        return Fault(str(error.get("code") or ""), str(error.get("message") or ""), told, broke)
     if isinstance(error, str) and error:
         return Fault("", error, {})
     failed = value.get("ok") is False or value.get("success") is False or value.get("status") in ("error", "failed")

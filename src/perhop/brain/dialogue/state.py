@@ -103,6 +103,7 @@ class State:
         offset: how many entries of the newest list have been said.
         last: the last form that succeeded.
         looked: the last of them that changed nothing, so that it can be asked again with other values.
+        doubts: tools and arguments of which nobody knows whether they had their effect.
         calls: function calls without an output, by function_call_id.
         waits: how often the caller was told to wait for them.
         choosing: tools to choose from, when it was not clear which was meant.
@@ -120,6 +121,7 @@ class State:
     offset: int = 0
     last: Form | None = None
     looked: Form | None = None
+    doubts: tuple[tuple[str, Mapping[str, Json]], ...] = ()
     calls: Mapping[str, tuple[str, Mapping[str, Json]]] = field(default_factory=dict)
     waits: int = 0
     choosing: tuple[str, ...] = ()

@@ -14,6 +14,8 @@ from perhop.brain.grammar.values import Json, Value
 
 __all__ = ["assistant_said", "function_called", "function_returned", "nudge", "user_said"]
 
+_MAX_DOUBTS = 8
+
 
 def user_said(scene: Scene, state: State, text: str) -> State:
     """The caller said or typed something; empty when it could not be understood as words."""
@@ -79,7 +81,9 @@ def function_returned(scene: Scene, state: State, call_id: str, output: str) -> 
 def _failed(scene: Scene, state: State, form: Form | None, problem: Fault) -> State:
     tool = scene.tool(form) if form else None
     if form is None or tool is None or problem.code == "unknown_tool":
-        return replace(state, form=None).saying(*wording.fault(tool, problem))
+        return replace(state, form=None).saying(*wording.fault(problem))
+    if tool.effect and (problem.in_doubt or problem.code == "result_too_large"):
+        return _left(scene, state, form, problem)
     wrong = [slot for name in problem.fields if (slot := tool.slots.get(name.partition(".")[0]))]
     if wrong:
         for slot in wrong:
@@ -87,7 +91,19 @@ def _failed(scene: Scene, state: State, form: Form | None, problem: Fault) -> St
         asking = replace(form, stage=Stage.ASKING, asked=wrong[0].name, tries=0, called=False)
         return state.filling(asking).saying(f"The {wrong[0].noun} was not accepted.", *wording.ask(wrong[0], state))
     failed = replace(form, stage=Stage.FAILED, asked=None, called=False)
-    return state.filling(failed).saying(*wording.fault(tool, problem))
+    return state.filling(failed).saying(*wording.fault(problem))
+
+
+def _left(scene: Scene, state: State, form: Form, problem: Fault) -> State:
+    """What may have had its effect is not offered again: another function call would be another effect."""
+    doubts = (*state.doubts, (form.tool, form.arguments()))[-_MAX_DOUBTS:] if problem.in_doubt else state.doubts
+    state = replace(state, doubts=doubts, form=None if form is state.form else state.form)
+    state = state.saying(*(wording.IN_DOUBT if problem.in_doubt else wording.DONE_UNTOLD))
+    if state.form is not None or state.calls:
+        return state
+    if state.parked:
+        return resume(scene, state)
+    return replace(state.saying("Is there anything else I can do?"), done=True)
 
 
 def assistant_said(state: State) -> State:

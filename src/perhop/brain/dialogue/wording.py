@@ -16,7 +16,10 @@ from perhop.brain.grammar.values import Json, say_value
 from perhop.text.verbalise import say_list
 
 __all__ = [
+    "DONE_UNTOLD",
+    "IN_DOUBT",
     "NO_TOOLS",
+    "STILL_IN_DOUBT",
     "ask",
     "ask_again",
     "capabilities",
@@ -214,12 +217,21 @@ def not_understood(domain: Domain, misses: int) -> list[str]:
     return [f"{opening} Try {said}, or type it."]
 
 
-def fault(tool: Tool | None, problem: Fault) -> list[str]:
+IN_DOUBT = (
+    "I'm sorry, I got no clear answer, and I can't tell whether it went through.",
+    "So I won't do it again: somebody has to check first.",
+)
+"""Of an effect nobody knows of; there is nothing to try again."""
+
+STILL_IN_DOUBT = "I still can't tell whether it went through the last time, so it may be done twice."
+
+DONE_UNTOLD = ("That was done, but the answer was too long for me to read.",)
+
+
+def fault(problem: Fault) -> list[str]:
     """What went wrong, honestly, and the way forward."""
     message = sentence(problem.message[:300])
     match problem.code:
-        case "timeout" if tool and tool.effect:
-            return ["It took too long to answer, and I can't tell whether it went through.", "Shall I try again?"]
         case "timeout" | "cancelled":
             return ["That took too long and I got no answer.", "Shall I try again?"]
         case "busy":

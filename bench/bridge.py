@@ -10,8 +10,8 @@ sent to the tone heard: the whole round trip, both codecs, both hops and the pac
     python bench/bridge.py --calls 10 --seconds 5 --no-talk --no-stops
     python bench/bridge.py --peer in-process          # the same without the second hop: what the WebSocket costs
 
-*Stops* is another measurement: agents speak, their callers talk over them, and the time from the model's
-``speech_started`` to the end of the last packet with the agent's voice is taken.
+*Stops* is another measurement: agents speak (given faster than it is played, as models do), their callers talk over
+them, and the time from the model's ``speech_started`` to the end of the last packet with the agent's voice is taken.
 
 Callers and model share the other core; callers come first. With more than 2 ms (p99) between their schedule and them,
 or a gateway that waited for its own core for more than 1 % of the time, a row is void: use an idle machine.
@@ -47,6 +47,9 @@ from bench.webrtc_load import PAUSE, Load, LoadResult
 RESULTS = ROOT / "bench" / "results" / "bridge.md"
 SETTLE_S = 3.0
 MAX_WAITED = 0.01
+STOPS_SAY_MS = "8000"
+STOPS_PACE = "4"
+"""What is interrupted: longer than anybody listens, and given four times as fast as it is played."""
 QUIET_EAR = {"audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}}
 """As calls have it; the echo finds no turns in what it hears."""
 HEADINGS = (
@@ -208,7 +211,7 @@ def main(
                     progress.update(task, total=1, completed=1)
         for count in counts if stops else []:
             task = progress.add_task(f"silence after speech_started, {count} calls", total=None)
-            kind = ("--kind", "scripted", "--say-ms", "20000", "--report")
+            kind = ("--kind", "scripted", "--say-ms", STOPS_SAY_MS, "--pace", STOPS_PACE, "--report")
             with bridged(Peer.WEBSOCKET, core, *kind, session={}) as (system, model):
                 silences.append(measure_stops(system, model.said, calls=count, seconds=seconds))
             progress.update(task, total=1, completed=1)
